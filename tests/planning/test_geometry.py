@@ -1,0 +1,61 @@
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.conftest import PARITY
+from utils.planning.geometry import Box, fixed_tiles, pad_axis, starts
+
+patches = st.sampled_from([16, 32, 64, 128])
+
+
+@pytest.mark.parametrize(("case", "expected"), json.loads((PARITY / "chopping.json").read_text())["starts"].items())
+def test_starts_are_the_published_ones(case, expected):
+    length, patch, stride = map(int, re.findall(r"\d+", case))
+    assert starts(length, patch, stride) == expected
+
+
+@given(length=st.integers(1, 400), patch=patches, multiple=st.sampled_from([1, 4, 16]))
+def test_padding_ends_reaches_the_patch_and_keeps_the_picture(length, patch, multiple):
+    padding = pad_axis(length, patch, multiple)
+    assert len(padding.sources) >= patch and len(padding.sources) % multiple == 0
+    assert list(padding.sources[padding.before : padding.before + length]) == list(range(length))
+    if length >= patch:
+        assert padding.before == 0 and len(padding.sources) < length + multiple
+    steps = np.abs(np.diff(padding.sources))
+    assert (steps == (0 if length == 1 else 1)).all(), "neighbours stay neighbours"
+
+
+@given(length=st.integers(2, 200), patch=patches)
+def test_padding_is_repeated_reflection(length, patch):
+    """The rounds of the published sampler, done with torch's own reflection."""
+    axis, before = torch.arange(length, dtype=torch.float32)[None], 0
+    while axis.shape[1] < patch:
+        n = axis.shape[1]
+        near = min((patch - n) // 2, n - 1)
+        axis = F.pad(axis, (near, min(patch - n - near, n - 1)), mode="reflect")
+        before += near
+    axis = F.pad(axis, (0, -axis.shape[1] % 16), mode="reflect")
+    padding = pad_axis(length, patch, 16)
+    assert padding.before == before and list(padding.sources) == axis[0].int().tolist()
+
+
+@given(h=st.integers(1, 40).map(lambda k: k * 16), w=st.integers(1, 40).map(lambda k: k * 16), patch=patches, overlap=st.floats(0, 0.9))
+def test_fixed_tiles_cover_everything_inside_without_repeats(h, w, patch, overlap):
+    h, w = max(h, patch), max(w, patch)
+    tiles = fixed_tiles((h, w), patch, overlap)
+    assert len(set(tiles)) == len(tiles) and tiles == sorted(tiles)
+    covered = np.zeros((h, w), bool)
+    for box in tiles:
+        assert box.size == (patch, patch) and 0 <= box.top and 0 <= box.left and box.bottom <= h and box.right <= w
+        covered[box.top : box.bottom, box.left : box.right] = True
+    assert covered.all()
+
+
+def test_boxes_scale():
+    assert Box(1, 2, 3, 5).scaled(4) == Box(4, 8, 12, 20) and Box(1, 2, 3, 5).size == (2, 3)

@@ -1,0 +1,118 @@
+import pytest
+from omegaconf import OmegaConf
+
+from tests.conftest import PROJECT
+from utils.planning import settings as module
+from utils.planning.errors import UserError
+from utils.planning.settings import Settings, leaves, make_settings, parse_assignments, with_overrides
+
+
+@pytest.mark.parametrize("preset", ["sample-tiny.yaml", "sample-sd-turbo.yaml"])
+def test_presets_are_valid_and_spell_out_every_setting(preset):
+    config = OmegaConf.load(PROJECT / "configs" / preset)
+    for name, _ in leaves():
+        assert OmegaConf.select(config, name, throw_on_missing=True, default="absent") != "absent", name
+    make_settings(config)
+
+
+def test_the_embedded_preset_is_the_default():
+    assert make_settings(PROJECT / "configs" / "sample-tiny.yaml") == make_settings() == Settings()
+
+
+def test_nested_settings_go_by_their_last_name():
+    settings = make_settings({"basesr": {"chopping": {"pch_size": 64}}}, {"extra_bs": 2, "basesr.chopping.overlap": 0.25})
+    chopping = settings.basesr.chopping
+    assert (chopping.pch_size, chopping.extra_bs, chopping.overlap) == (64, 2, 0.25)
+    assert make_settings({"pch_size": 64}).basesr.chopping.pch_size == 64
+
+
+def test_last_names_are_unique():
+    names = [name for name, _ in leaves()]
+    assert len(module.DOTTED_NAMES) == len(names) - 1  # all but model_start.params
+
+
+def test_overrides_leave_the_original_alone():
+    settings = make_settings({"timesteps": [200, 100], "model_start": {"params": {"layers_per_block": [3, 3]}}})
+    changed = with_overrides(settings, {"seed": 7, "timesteps": (100,)})
+    assert (changed.seed, changed.timesteps, changed.model_start) == (7, (100,), settings.model_start)
+    assert (settings.seed, settings.timesteps) == (12345, (200, 100))
+    with pytest.raises(AttributeError):
+        settings.seed = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"pch_siz": 64}, "did you mean pch_size?"),
+        ({"basesr": {"choping": {}}}, "did you mean chopping?"),
+        ({"zzzzzzzz": 1}, "no setting zzzzzzzz"),
+        ({"basesr": 5}, "group of settings"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+        ({"seed": True}, "seed must be a whole number"),
+        ({"seed": -1}, "seed must be from 0"),
+        ({"cfg_scale": 0.5}, "cfg_scale must be from 1"),
+        ({"cfg_scale": float("nan")}, "cfg_scale must be from 1"),
+        ({"cfg_scale": "much"}, "cfg_scale must be a number"),
+        ({"overlap": 1.0}, "overlap must be from 0"),
+        ({"extra_bs": 0}, "extra_bs must be from 1"),
+        ({"max_output_megapixels": float("inf")}, "max_output_megapixels must be from"),
+        ({"color_fix": "histogramm"}, "color_fix must be one of none, wavelet, ycbcr"),
+        ({"device": "tpu"}, "device must be one of"),
+        ({"dtype": "int8"}, "dtype must be one of"),
+        ({"prompt": "${oc.env:HOME}"}, "must not contain"),
+        ({"prompt": None}, "prompt must be a text"),
+        ({"timesteps": "many"}, "list of whole numbers"),
+        ({"timesteps": {"a": 1}}, "list of whole numbers"),
+        ({"timesteps": [200.5]}, "list of whole numbers"),
+        ({"timesteps": []}, "at least one"),
+        ({"timesteps": [0]}, "0 is not"),
+        ({"timesteps": [1001]}, "1001 is not"),
+        ({"timesteps": [100, 200]}, "must fall"),
+        ({"timesteps": [200, 200]}, "must fall"),
+    ],
+)
+def test_wrong_settings_get_one_plain_sentence(given, words):
+    with pytest.raises(UserError, match=words.replace("(", r"\(")) as caught:
+        make_settings({}, given)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError):
+        make_settings(given)
+
+
+@pytest.mark.parametrize("name", module.ABSENT)
+def test_stages_that_are_not_there_are_refused_not_ignored(name):
+    with pytest.raises(UserError, match=f"{name} is not available"):
+        make_settings({name: 0.3})
+    assert make_settings({name: False}) == Settings()
+
+
+def test_config_can_be_an_omegaconf_config_with_keys_added():
+    config = OmegaConf.load(PROJECT / "configs" / "sample-sd-turbo.yaml")
+    config.timesteps = [200, 100]
+    config.color_fix = None
+    settings = make_settings(config)
+    assert settings.timesteps == (200, 100) and settings.color_fix == "none"
+    assert settings.model_start.params["block_out_channels"] == [256, 512]
+
+
+@pytest.mark.parametrize("content", ["a: [", "just text", "- 1\n- 2", "a: *x"])
+def test_unreadable_files_get_one_plain_sentence(tmp_path, content):
+    path = tmp_path / "settings.yaml"
+    path.write_text(content)
+    with pytest.raises(UserError):
+        make_settings(path)
+    with pytest.raises(UserError, match="does not exist"):
+        make_settings(tmp_path / "none.yaml")
+
+
+def test_assignments_are_yaml_except_texts():
+    words = ["timesteps=[200,100]", "prompt=sky, blue: yes", "cfg_scale=2", "pch_size=64"]
+    assert parse_assignments(words) == {"timesteps": [200, 100], "prompt": "sky, blue: yes", "cfg_scale": 2, "pch_size": 64}
+    for wrong in ("seed", "=5", "timesteps=[200"):
+        with pytest.raises(UserError):
+            parse_assignments([wrong])
+
+
+def test_settings_survive_a_round_trip_through_plain_data():
+    settings = make_settings({"timesteps": [150], "prompt": "a, b"})
+    assert make_settings(settings.to_dict()) == settings

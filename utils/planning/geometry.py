@@ -1,0 +1,62 @@
+"""Where pixels come from and where tiles lie: padding, fixed chopping, crop. Pure functions of sizes, always (h, w)."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Box(NamedTuple):
+    """A half-open rectangle in pixels."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.bottom - self.top, self.right - self.left
+
+    def scaled(self, factor: int) -> "Box":
+        return Box(*(side * factor for side in self))
+
+
+@dataclass(frozen=True)
+class AxisPadding:
+    """How one axis is padded: pixel i of the padded axis is pixel sources[i] of the original, which starts at `before`."""
+
+    before: int
+    sources: tuple[int, ...]
+
+
+def pad_axis(length: int, patch: int, multiple: int) -> AxisPadding:
+    """Reflection of an axis of `length` >= 1 to at least `patch`, centred; then on its far side to a multiple of `multiple`.
+
+    Reflection reaches at most length - 1 pixels, so a short axis is reflected repeatedly; a single pixel is repeated instead.
+    """
+    sources, before = list(range(length)), 0
+    while len(sources) < patch:
+        n = len(sources)
+        near = (patch - n) // 2 if n == 1 else min((patch - n) // 2, n - 1)
+        far = patch - n - near if n == 1 else min(patch - n - near, n - 1)
+        sources = _reflected(sources, near, far)
+        before += near
+    return AxisPadding(before, tuple(_reflected(sources, 0, -len(sources) % multiple)))
+
+
+def _reflected(sources: list[int], near: int, far: int) -> list[int]:
+    if len(sources) == 1:
+        return sources * (1 + near + far)
+    return sources[near:0:-1] + sources + sources[-2 : -2 - far : -1]
+
+
+def starts(length: int, patch: int, stride: int) -> list[int]:
+    """First pixels of the tiles along an axis: every `stride`, the last ones moved back inside, repeats dropped."""
+    last = max(length - patch, 0)
+    return sorted({min(start, last) for start in range(0, length, stride)})
+
+
+def fixed_tiles(lq_size: tuple[int, int], patch: int, overlap: float) -> list[Box]:
+    """The grid of patch x patch tiles over a padded picture, in reading order."""
+    stride = max(int(patch * (1 - overlap)), 1)
+    rows, columns = (starts(length, patch, stride) for length in lq_size)
+    return [Box(top, left, top + patch, left + patch) for top in rows for left in columns]

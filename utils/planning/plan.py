@@ -1,0 +1,113 @@
+"""Everything decided about an upscale before any network runs."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from utils.planning.errors import UserError
+from utils.planning.geometry import Box, fixed_tiles, pad_axis
+from utils.planning.model_spec import ModelSpec
+from utils.planning.schedule import check_timesteps
+from utils.planning.settings import Settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A decided upscale. Sizes are (h, w); `lq_size` is that of the padded input, in whose pixels `tiles` are.
+
+    origin: row and column of the padded input where the picture starts. patch: side of a tile. reasons: the decisions in words.
+    """
+
+    model: str
+    scale: int
+    picture_size: tuple[int, int]
+    output_size: tuple[int, int]
+    lq_size: tuple[int, int]
+    origin: tuple[int, int]
+    patch: int
+    lq_multiple: int
+    tiles: tuple[Box, ...]
+    tile_batch: int
+    timesteps: tuple[int, ...]
+    cfg_scale: float
+    color_fix: str
+    seed: int
+    reasons: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as plain data, ready for JSON."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
+
+    def __str__(self) -> str:
+        return "\n".join(self.reasons)
+
+
+def make_plan(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec) -> Plan:
+    """Decide an upscale of a picture of `picture_size`; UserError if the model cannot do what the settings ask."""
+    if min(picture_size) < 1:
+        raise UserError("The picture has no pixels; use one of at least 1 x 1.")
+    if settings.basesr.sf != spec.scale:
+        raise UserError(f"The model {spec.name} magnifies {spec.scale} times; set sf to {spec.scale}, not {settings.basesr.sf}.")
+    check_output_size(picture_size, settings.max_output_megapixels, spec.scale)
+    check_timesteps(settings.timesteps, *spec.timesteps)
+    chopping = settings.basesr.chopping
+    if chopping.pch_size % spec.lq_multiple:
+        raise UserError(f"pch_size must be a multiple of {spec.lq_multiple} for the model {spec.name}, and {chopping.pch_size} is not.")
+    rows, columns = (pad_axis(length, chopping.pch_size, spec.lq_multiple) for length in picture_size)
+    lq_size = len(rows.sources), len(columns.sources)
+    tiles = fixed_tiles(lq_size, chopping.pch_size, chopping.overlap)
+    output_size = picture_size[0] * spec.scale, picture_size[1] * spec.scale
+    return Plan(
+        model=spec.name,
+        scale=spec.scale,
+        picture_size=picture_size,
+        output_size=output_size,
+        lq_size=lq_size,
+        origin=(rows.before, columns.before),
+        patch=chopping.pch_size,
+        lq_multiple=spec.lq_multiple,
+        tiles=tuple(tiles),
+        tile_batch=chopping.extra_bs,
+        timesteps=settings.timesteps,
+        cfg_scale=settings.cfg_scale,
+        color_fix=settings.color_fix,
+        seed=settings.seed,
+        reasons=_reasons(settings, spec, picture_size, output_size, lq_size, tiles),
+    )
+
+
+def check_output_size(picture_size: tuple[int, int], limit_megapixels: float, scale: int) -> None:
+    """UserError if the result of a picture of `picture_size` would have more than `limit_megapixels` million pixels."""
+    h, w = picture_size[0] * scale, picture_size[1] * scale
+    if h * w > limit_megapixels * 1e6:
+        raise UserError(
+            f"The result would be {w} x {h} pixels ({h * w / 1e6:.1f} megapixels), above the limit of {limit_megapixels:g};"
+            " use a smaller picture or raise max_output_megapixels."
+        )
+
+
+def _reasons(
+    settings: Settings,
+    spec: ModelSpec,
+    picture_size: tuple[int, int],
+    output_size: tuple[int, int],
+    lq_size: tuple[int, int],
+    tiles: Sequence[Box],
+) -> tuple[str, ...]:
+    (h, w), (out_h, out_w), (lq_h, lq_w) = picture_size, output_size, lq_size
+    chopping, steps = settings.basesr.chopping, len(settings.timesteps)
+    words = [f"{w} x {h} pixels become {out_w} x {out_h}: the model {spec.name} magnifies {spec.scale} times."]
+    if lq_size != picture_size:
+        words.append(f"Padded to {lq_w} x {lq_h} by reflection: tiles of {chopping.pch_size} need sides that are a multiple of {spec.lq_multiple}.")
+    overlap = f" overlapping by {chopping.overlap:.0%} or more" if len(tiles) > 1 else ""
+    words.append(f"{len(tiles)} tile{'s' if len(tiles) > 1 else ''} of {chopping.pch_size} x {chopping.pch_size} pixels{overlap}, {chopping.extra_bs} at a time.")
+    words.append(f"{steps} step{'s' if steps > 1 else ''} from timestep {settings.timesteps[0]}, as set.")
+    if settings.cfg_scale > 1:
+        words.append(f"Guidance {settings.cfg_scale:g}, as set: every step runs the network twice.")
+    if not spec.has_text:
+        words.append("The model has no text conditioning: prompts are not used.")
+    return tuple(words)
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value

@@ -1,0 +1,255 @@
+"""Every setting of an upscale: one schema from which files, Python, the command line and the page are checked.
+
+Where a keyword is needed a nested setting goes by its last name: `pch_size` is `basesr.chopping.pch_size`.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from utils.planning.errors import UserError
+from utils.planning.schedule import check_timesteps
+
+POSITIVE_PROMPT = (
+    "Cinematic, high-contrast, photo-realistic, 8k, ultra HD, meticulous detailing, hyper sharpness, perfect without deformations"
+)
+# The missing space after "noisy," is the published prompt's.
+NEGATIVE_PROMPT = "Low quality, blurring, jpeg artifacts, deformed, over-smooth, cartoon, noisy,painting, drawing, sketch, oil painting"
+
+COLOR_FIXES = ("none", "wavelet", "ycbcr")
+DEVICES = ("auto", "cuda", "mps", "cpu")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+# Settings of the seed program whose stages this version does not have: refused, so that nobody believes they are at work.
+ABSENT = (
+    "smart_chopping",
+    "min_overlap",
+    "max_overlap",
+    "attention_blending",
+    "adaptive_scheduler",
+    "adaptive_guidance",
+    "attention_fusion",
+    "fusion_method",
+    "edge_enhancement",
+    "enhancement_strength",
+    "adaptive_enhancement",
+)
+
+
+def option(default: Any, meaning: str, *, low: float | None = None, high: float | None = None, choices: tuple[str, ...] | None = None) -> Any:
+    """A setting with its help text and its bounds (inclusive) or choices, for checking and for building forms."""
+    return field(default=default, metadata={"meaning": meaning, "low": low, "high": high, "choices": choices})
+
+
+@dataclass(frozen=True)
+class SdPipeParams:
+    pretrained_model_name_or_path: str = option("weights/tiny", "folder of the diffusion model in diffusers layout, or its name on the model hub")
+    revision: str | None = option(None, "which revision of the model on the hub")
+
+
+@dataclass(frozen=True)
+class SdPipe:
+    params: SdPipeParams = field(default_factory=SdPipeParams)
+
+
+@dataclass(frozen=True)
+class ModelStart:
+    ckpt_path: str | None = option(None, "checkpoint of the noise predictor, a file or a folder; empty: noise_predictor/ in the model's folder")
+    params: dict[str, Any] | None = option(None, "shape of the noise predictor, for a checkpoint without a config.json beside it")
+
+
+@dataclass(frozen=True)
+class Chopping:
+    pch_size: int = option(128, "side of a tile, in pixels of the input", low=8, high=2048)
+    overlap: float = option(0.5, "part of a tile that the next one covers again", low=0.0, high=0.9)
+    extra_bs: int = option(4, "tiles that go through the networks together", low=1, high=1024)
+
+
+@dataclass(frozen=True)
+class BaseSR:
+    sf: int = option(4, "scale factor; it must be the model's own", low=1, high=16)
+    chopping: Chopping = field(default_factory=Chopping)
+
+
+@dataclass(frozen=True)
+class Settings:
+    sd_pipe: SdPipe = field(default_factory=SdPipe)
+    model_start: ModelStart = field(default_factory=ModelStart)
+    basesr: BaseSR = field(default_factory=BaseSR)
+    timesteps: list[int] = field(
+        default_factory=lambda: [200], metadata={"meaning": "nominal timesteps of the sampler, falling; one step each", "low": 1, "high": 1000}
+    )
+    cfg_scale: float = option(1.0, "classifier-free guidance; 1 is off, more is sharper and costs twice the time", low=1.0, high=20.0)
+    prompt: str = option(POSITIVE_PROMPT, "what the picture should be like, for models with text conditioning")
+    negative_prompt: str | None = option(NEGATIVE_PROMPT, "what it should not be like; used when cfg_scale is above 1")
+    color_fix: str = option("wavelet", "how colours are brought back to those of the input", choices=COLOR_FIXES)
+    seed: int = option(12345, "seed of the noise; equal seeds give equal pictures", low=0, high=2**63 - 1)
+    device: str = option("auto", "where the networks run", choices=DEVICES)
+    dtype: str = option("auto", "numbers the networks use", choices=DTYPES)
+    max_output_megapixels: float = option(128.0, "refuse pictures whose result would be larger, in millions of pixels", low=1e-6, high=1e6)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "timesteps", tuple(self.timesteps))
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings as plain nested data, ready for JSON or YAML."""
+        return OmegaConf.to_container(OmegaConf.structured(self))  # type: ignore[return-value]
+
+
+def leaves(schema: type = Settings, prefix: str = "") -> Iterator[tuple[str, Field]]:
+    """Every setting as (dotted name, dataclass field), in the order of the schema."""
+    for item in fields(schema):
+        default = item.default_factory() if callable(item.default_factory) else None
+        if is_dataclass(default):
+            yield from leaves(type(default), f"{prefix}{item.name}.")
+        else:
+            yield prefix + item.name, item
+
+
+DOTTED_NAMES = {name.rsplit(".", 1)[-1]: name for name, _ in leaves() if name != "model_start.params"}
+"""Last name -> dotted name. (`model_start.params` is a network's shape: a matter of files, not of keywords.)"""
+
+
+KINDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    str | None: "a text or null",
+    list[int]: "a list of whole numbers such as [200, 100]",
+    dict[str, Any] | None: "a group of values",
+}
+"""How the types of settings are called in messages."""
+
+
+def load_config(path: str | Path) -> DictConfig:
+    """The YAML file at `path`, unchecked; UserError if it cannot be read as settings."""
+    try:
+        config = OmegaConf.load(path)
+    except FileNotFoundError:
+        raise UserError(f"The settings file {path} does not exist; the presets are in the folder configs.") from None
+    except Exception as error:  # the YAML library raises many kinds, and all of them mean the same to the user
+        raise UserError(f"The settings file {path} cannot be read as YAML ({' '.join(str(error).split())[:200]}); correct it or use a preset.") from None
+    if not isinstance(config, DictConfig):
+        raise UserError(f"The settings file {path} is not a list of names and values; compare it with configs/sample-tiny.yaml.")
+    return config
+
+
+def make_settings(config: Mapping[str, Any] | DictConfig | str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Checked settings from nested values (or a YAML file) over the defaults, and `overrides` by last or dotted name over both."""
+    if isinstance(config, str | Path):
+        config = load_config(config)
+    try:
+        given = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else dict(config or {})
+    except (OmegaConfBaseException, TypeError, ValueError):
+        raise UserError("Settings must be a mapping of names to values, an OmegaConf config or the path of a YAML file.") from None
+    layers = [_nested(name, value) for values in (given, dict(overrides or {})) for name, value in _plain(values).items()]
+    return _checked(layers)
+
+
+def with_overrides(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
+    """Settings changed by `overrides` (last or dotted names); the given ones stay as they are."""
+    return make_settings(settings.to_dict(), overrides) if overrides else settings
+
+
+def parse_assignments(words: list[str]) -> dict[str, Any]:
+    """Words like `timesteps=[200,100]` -> {"timesteps": [200, 100]}; values are read as YAML, but texts taken as they are."""
+    kinds = {name: item.type for name, item in leaves()}
+    parsed: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals or not name:
+            raise UserError(f"'{word}' is not a setting; write name=value, for example seed=7.")
+        if kinds.get(DOTTED_NAMES.get(name, name)) is str:
+            parsed[name] = text
+            continue
+        try:
+            parsed[name] = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]  # type: ignore[index]
+        except Exception:  # the YAML library raises many kinds, and all of them mean the same to the user
+            raise UserError(f"The value of '{name}' cannot be read; write it as in YAML, for example timesteps=[200,100].") from None
+    return parsed
+
+
+def _plain(values: dict[Any, Any]) -> dict[Any, Any]:
+    """Nested OmegaConf values as plain ones, null colour fix as "none", and the absent settings taken out where they are off."""
+    plain = {name: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value for name, value in values.items()}
+    _refuse_interpolation(plain)
+    for name in ABSENT:
+        if plain.pop(name, None) not in (None, False):
+            raise UserError(f"{name} is not available in this version; leave it out.")
+    if "color_fix" in plain and plain["color_fix"] in (None, ""):
+        plain["color_fix"] = "none"
+    if isinstance(plain.get("timesteps"), int):
+        plain["timesteps"] = [plain["timesteps"]]
+    elif isinstance(plain.get("timesteps"), tuple):
+        plain["timesteps"] = list(plain["timesteps"])
+    return plain
+
+
+def _nested(name: Any, value: Any) -> dict[str, Any]:
+    """{"pch_size": 64} and {"basesr.chopping.pch_size": 64} both as {"basesr": {"chopping": {"pch_size": 64}}}."""
+    nested: Any = value
+    for part in reversed(DOTTED_NAMES.get(str(name), str(name)).split(".")):
+        nested = {part: nested}
+    return nested
+
+
+def _checked(layers: list[dict[str, Any]]) -> Settings:
+    """The layers over the defaults, with names, types and ranges checked."""
+    merged = OmegaConf.structured(Settings)
+    for layer in layers:
+        _check_names(layer, Settings)
+        try:
+            merged = OmegaConf.merge(merged, layer)
+        except (OmegaConfBaseException, TypeError) as error:
+            name = (getattr(error, "full_key", None) or next(iter(layer))).split("[")[0]
+            kind = KINDS.get(dict(leaves())[name].type, "of another kind") if name in dict(leaves()) else "of another kind"
+            raise UserError(f"{name.rsplit('.', 1)[-1]} must be {kind}.") from None
+    settings = OmegaConf.to_object(merged)
+    assert isinstance(settings, Settings)
+    for name, item in leaves():
+        value: Any = settings
+        for part in name.split("."):
+            value = getattr(value, part)
+        _check_value(name.rsplit(".", 1)[-1], value, item.metadata)
+    check_timesteps(settings.timesteps)
+    return settings
+
+
+def _check_names(given: Mapping[Any, Any], schema: type, prefix: str = "") -> None:
+    groups = {item.name: type(item.default_factory()) for item in fields(schema) if callable(item.default_factory)}
+    known = {item.name for item in fields(schema)}
+    for name, value in given.items():
+        if name not in known:
+            nearest = get_close_matches(str(name), sorted(known | set(DOTTED_NAMES)), n=1, cutoff=0.5)
+            hint = f"did you mean {nearest[0]}?" if nearest else "the presets in the folder configs list them all."
+            raise UserError(f"There is no setting {prefix}{name}; {hint}")
+        if is_dataclass(groups.get(name)):
+            if not isinstance(value, Mapping):
+                raise UserError(f"{prefix}{name} is a group of settings, not a value; set one of {', '.join(f.name for f in fields(groups[name]))}.")
+            _check_names(value, groups[name], f"{prefix}{name}.")
+
+
+def _refuse_interpolation(value: Any) -> None:
+    """OmegaConf would look a text like ${oc.env:NAME} up, in the environment of the server for instance."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            _refuse_interpolation(item)
+    elif isinstance(value, str) and "${" in value:
+        raise UserError("A setting must not contain '${'; write the value itself.")
+
+
+def _check_value(name: str, value: Any, rules: Mapping[str, Any]) -> None:
+    if rules.get("choices") and value not in rules["choices"]:
+        raise UserError(f"{name} must be one of {', '.join(rules['choices'])}, not '{value}'.")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        low, high = rules.get("low"), rules.get("high")
+        if math.isnan(value) or (low is not None and value < low) or (high is not None and value > high):
+            raise UserError(f"{name} must be from {low} to {high}, not {value}.")

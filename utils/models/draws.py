@@ -1,0 +1,36 @@
+"""The random numbers of a run: by (seed, tile), so that a result depends on neither the tile batch nor other pictures."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from utils.models.denoising import Draws
+from utils.planning.geometry import Box
+from utils.planning.model_spec import ModelSpec
+
+POSTERIORS = ("predictor", "vae")
+
+
+def seeded_draws(seed: int, boxes: Sequence[Box], spec: ModelSpec) -> Draws:
+    """Standard normal draws for a batch of tiles, each from a generator of its own; made on the CPU, so equal on every device."""
+    tiles = [_tile_draws(seed, box, spec) for box in boxes]
+    return {name: torch.stack([tile[k] for tile in tiles]) for k, name in enumerate(POSTERIORS)}
+
+
+def _tile_draws(seed: int, box: Box, spec: ModelSpec) -> torch.Tensor:
+    # SeedSequence spreads neighbouring seeds and tiles over the whole range.
+    state = np.random.SeedSequence([seed, box.top, box.left]).generate_state(1, np.uint64)[0]
+    generator = torch.Generator().manual_seed(int(state) >> 1)
+    return torch.randn(len(POSTERIORS), *spec.latent_shape(box.size), generator=generator)
+
+
+def window_draws(eps: Mapping[str, torch.Tensor], pictures: Sequence[int], boxes: Sequence[Box], spec: ModelSpec) -> Draws:
+    """The part of given draws over whole padded pictures [B,C,H,W] that lies under each tile (picture index, box)."""
+
+    def window(field: torch.Tensor, picture: int, box: Box) -> torch.Tensor:
+        top, left = (start * spec.scale // spec.latent_factor for start in box[:2])
+        _, h, w = spec.latent_shape(box.size)
+        return field[picture, :, top : top + h, left : left + w]
+
+    return {name: torch.stack([window(eps[name], k, box) for k, box in zip(pictures, boxes, strict=True)]) for name in POSTERIORS}

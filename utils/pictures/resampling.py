@@ -1,0 +1,14 @@
+"""The two bicubic kernels of the method: one for the network's input, one for the reference that stages compare with."""
+
+import torch
+import torch.nn.functional as F
+
+
+def bicubic(rgb: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Interpolating bicubic (a = -0.75, no antialias, not clamped) of [B,C,h,w] to `size` (H, W): what the VAE encoder is given."""
+    return F.interpolate(rgb.float(), size=size, mode="bicubic", align_corners=False)
+
+
+def bicubic_antialiased(rgb: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Antialiased bicubic (a = -0.5, not clamped) of [B,C,h,w] to `size` (H, W): the colour reference, and every reduction."""
+    return F.interpolate(rgb.float(), size=size, mode="bicubic", align_corners=False, antialias=True)

@@ -7,13 +7,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 
 torch.set_num_threads(1)
+# The same examples every time, however slow the machine.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("repeatable")
 
 PROJECT = Path(__file__).resolve().parents[1]
 DATA = PROJECT / "tests" / "data"
@@ -48,3 +54,44 @@ def embedded_sampler():
     from sampler_invsr import InvSamplerSR
 
     return InvSamplerSR({"device": "cpu", "dtype": "float32"})
+
+
+# ---- the web page in a real browser ----
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    """pytest-playwright's options for the system's Chromium, with everything off that would use the network by itself."""
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium:
+        pytest.skip("no Chromium: install it (apt-get install chromium), or name one in the variable CHROMIUM")
+    quiet = ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    return {**browser_type_launch_args, "executable_path": chromium, "args": ["--no-sandbox", "--disable-gpu", *quiet]}
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory: pytest.TempPathFactory):
+    """serve(make, settings) -> (address of a page, its SharedSampler, the folder of its files); the model starts loading with `.start()`."""
+    from app import build_page, launch
+    from utils.page.shared_sampler import SharedSampler
+    from utils.planning.settings import make_settings
+
+    pages, before = [], os.environ.get("GRADIO_TEMP_DIR")
+
+    def serve(make: Any, settings: Any) -> tuple[str, SharedSampler, Path]:
+        folder = tmp_path_factory.mktemp("page")
+        os.environ["GRADIO_TEMP_DIR"] = str(folder)
+        shared = SharedSampler(make, make_settings(settings))
+        pages.append(build_page(shared))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        return launch(pages[-1], "127.0.0.1", port), shared, folder
+
+    yield serve
+    for page in pages:
+        page.close(verbose=False)
+    if before is None:
+        os.environ.pop("GRADIO_TEMP_DIR", None)
+    else:
+        os.environ["GRADIO_TEMP_DIR"] = before

@@ -74,7 +74,7 @@ def test_the_shape_beside_a_checkpoint_counts_before_that_of_the_settings(tiny_c
     bare = shutil.copy(PREDICTOR, tmp_path)
     with pytest.raises(UserError, match="cannot be built"):
         loaded(tiny_config, bare, params={**SHAPE, "surplus": 1})
-    with pytest.raises(UserError, match="set model_start.params"):
+    with pytest.raises(UserError, match=r"set model_start\.params"):
         loaded(tiny_config, bare, params=None)
 
 

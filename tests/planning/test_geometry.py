@@ -52,7 +52,7 @@ def test_fixed_tiles_cover_everything_inside_without_repeats(h, w, patch, overla
     assert len(set(tiles)) == len(tiles) and tiles == sorted(tiles)
     covered = np.zeros((h, w), bool)
     for box in tiles:
-        assert box.size == (patch, patch) and 0 <= box.top and 0 <= box.left and box.bottom <= h and box.right <= w
+        assert box.size == (patch, patch) and box.top >= 0 and box.left >= 0 and box.bottom <= h and box.right <= w
         covered[box.top : box.bottom, box.left : box.right] = True
     assert covered.all()
 

@@ -22,7 +22,9 @@ class ClassConditioner:
     """For a UNet without text conditioning: prompts have no meaning to it."""
 
     def __init__(self, device: torch.device) -> None:
-        self._conditioning = Conditioning(*({"encoder_hidden_states": None, "class_labels": torch.tensor([label], device=device)} for label in (CLEAN, DEGRADED)))
+        self._conditioning = Conditioning(
+            *({"encoder_hidden_states": None, "class_labels": torch.tensor([label], device=device)} for label in (CLEAN, DEGRADED))
+        )
 
     def __call__(self, prompt: str, negative_prompt: str | None, guidance: float) -> Conditioning:
         return self._conditioning

@@ -32,19 +32,26 @@ class Denoiser:
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What steers the UNet: text embeddings [1,n,d] or class labels [1], with their negative counterparts for guidance above 1."""
+    """What steers the UNet, by the names of its arguments: text embeddings [1 or B,n,d], class labels [1 or B], or None.
+
+    `negative` is the other side of guidance and needed only where guidance is above 1.
+    """
 
     positive: Mapping[str, torch.Tensor | None]
     negative: Mapping[str, torch.Tensor | None] | None = None
 
     def at(self, guidance: float, batch: int) -> dict[str, torch.Tensor | None]:
-        """The UNet's keyword arguments for `batch` pictures; with guidance above 1 the negative half comes first."""
-        kinds = [self.positive]
-        if guidance > 1:
-            if self.negative is None:
-                raise ValueError("guidance above 1 needs a negative conditioning")
-            kinds = [self.negative, self.positive]
-        return {name: None if self.positive[name] is None else torch.cat([k[name].repeat_interleave(batch, 0) for k in kinds]) for name in self.positive}
+        """The UNet's arguments for `batch` pictures; with guidance above 1 twice as many, the negative half first."""
+        if guidance <= 1:
+            return {name: _one_each(value, batch) for name, value in self.positive.items()}
+        if self.negative is None:
+            raise ValueError("guidance above 1 needs a negative conditioning")
+        pairs = {name: (_one_each(self.negative[name], batch), _one_each(value, batch)) for name, value in self.positive.items()}
+        return {name: None if low is None or high is None else torch.cat([low, high]) for name, (low, high) in pairs.items()}
+
+
+def _one_each(value: torch.Tensor | None, batch: int) -> torch.Tensor | None:
+    return None if value is None else value.expand(batch, *value.shape[1:])
 
 
 def noise_levels(scheduler_config: Mapping[str, Any], timesteps: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -57,9 +64,7 @@ def noise_levels(scheduler_config: Mapping[str, Any], timesteps: Sequence[int]) 
     return scheduler.timesteps.float(), scheduler.sigmas.float()
 
 
-def sample(
-    denoiser: Denoiser, lq: torch.Tensor, timesteps: Sequence[int], guidance: float, conditioning: Conditioning, draws: Draws
-) -> torch.Tensor:
+def sample(denoiser: Denoiser, lq: torch.Tensor, timesteps: Sequence[int], guidance: float, conditioning: Conditioning, draws: Draws) -> torch.Tensor:
     """lq [B,3,h,w] in [0,1] -> the high-resolution picture [B,3,scale*h,scale*w], not clamped; all float32."""
     t, sigmas = noise_levels(denoiser.scheduler_config, timesteps)
     z = starting_latents(denoiser, lq, t[0], sigmas[0], draws)

@@ -8,7 +8,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def choose_device(name: str) -> torch.device:
-    """"auto" -> CUDA, else Apple MPS, else CPU; a device that is not there is refused."""
+    """ "auto" -> CUDA, else Apple MPS, else CPU; a device that is not there is refused."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         name = next(kind for kind, there in available.items() if there)
@@ -18,7 +18,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """"auto" -> float16 on a GPU; on a CPU bfloat16 where the processor computes in it, else float32."""
+    """ "auto" -> float16 on a GPU; on a CPU bfloat16 where the processor computes in it, else float32."""
     if name == "auto":
         if device.type != "cpu":
             return torch.float16

@@ -60,7 +60,8 @@ Fetch = Callable[[RemoteFiles, Path], Path]
 def load_model(settings: Settings, announce: Callable[[str], None], on_download: Callable[[int, int], None] | None = None) -> Model:
     """The model that the settings name; one that is in use already is shared, never loaded twice.
 
-    announce gets what a download will do, in words, before it starts; on_download(done, total) its bytes. UserError if files are missing, damaged or do not belong together.
+    announce gets what a download will do, in words, before it starts; on_download(done, total) its bytes.
+    UserError if files are missing, damaged or do not belong together.
     """
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
@@ -91,7 +92,7 @@ def _load(folder: Path, predictor: PredictorFiles, device: torch.device, dtype: 
     return Model(spec, denoiser, conditioner, device, dtype)
 
 
-def _load_vae(folder: Path, dtype: torch.dtype, device: torch.device) -> torch.nn.Module:
+def _load_vae(folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
     config = read_config(folder / "vae" / "config.json")
     if config.get("_class_name") == "WaveletLatents":
         return WaveletLatents.from_config(config)
@@ -159,7 +160,9 @@ def load_noise_predictor(files: PredictorFiles) -> NoisePredictor:
     try:
         network = NoisePredictor(**files.config)
     except (TypeError, ValueError, KeyError, IndexError) as error:
-        raise UserError(f"The configured shape of the noise predictor cannot be built ({error}); take the one published with the checkpoint.") from None
+        raise UserError(
+            f"The configured shape of the noise predictor cannot be built ({error}); take the one published with the checkpoint."
+        ) from None
     state = _unwrapped(_read_checkpoint(files.weights))
     wanted = network.state_dict()
     faults = [f"lacks {name}" for name in wanted if name not in state]
@@ -171,7 +174,9 @@ def load_noise_predictor(files: PredictorFiles) -> NoisePredictor:
     ]
     if faults:
         more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
-        raise UserError(f"The checkpoint {files.weights.name} does not fit the noise predictor: it {faults[0]}{more}; use one of the configured shape.")
+        raise UserError(
+            f"The checkpoint {files.weights.name} does not fit the noise predictor: it {faults[0]}{more}; use one of the configured shape."
+        )
     network.load_state_dict(state)
     return network
 

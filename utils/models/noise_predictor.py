@@ -61,9 +61,7 @@ class NoisePredictor(nn.Module, ConfigMixin):
     def dtype(self) -> torch.dtype:
         return self.encoder.conv_in.weight.dtype
 
-    def forward(
-        self, lq: torch.Tensor, timestep: int | float | torch.Tensor, center_input_sample: bool = True
-    ) -> DiagonalGaussianDistribution:
+    def forward(self, lq: torch.Tensor, timestep: int | float | torch.Tensor, center_input_sample: bool = True) -> DiagonalGaussianDistribution:
         """lq [B,3,h,w] in [0,1]; timestep a number or a tensor of shape (), (1,) or (B,).
 
         Returns the distribution of the noise, [B,latent_channels,h/f,w/f] with f = 2^(levels-1), log-variance within [-30,20].

@@ -68,7 +68,7 @@ def make_plan(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec
         lq_multiple=spec.lq_multiple,
         tiles=tuple(tiles),
         tile_batch=chopping.extra_bs,
-        timesteps=settings.timesteps,
+        timesteps=tuple(settings.timesteps),
         cfg_scale=settings.cfg_scale,
         color_fix=settings.color_fix,
         seed=settings.seed,
@@ -100,7 +100,8 @@ def _reasons(
     if lq_size != picture_size:
         words.append(f"Padded to {lq_w} x {lq_h} by reflection: tiles of {chopping.pch_size} need sides that are a multiple of {spec.lq_multiple}.")
     overlap = f" overlapping by {chopping.overlap:.0%} or more" if len(tiles) > 1 else ""
-    words.append(f"{len(tiles)} tile{'s' if len(tiles) > 1 else ''} of {chopping.pch_size} x {chopping.pch_size} pixels{overlap}, {chopping.extra_bs} at a time.")
+    count = f"{len(tiles)} tile{'s' if len(tiles) > 1 else ''}"
+    words.append(f"{count} of {chopping.pch_size} x {chopping.pch_size} pixels{overlap}, {chopping.extra_bs} at a time.")
     words.append(f"{steps} step{'s' if steps > 1 else ''} from timestep {settings.timesteps[0]}, as set.")
     if settings.cfg_scale > 1:
         words.append(f"Guidance {settings.cfg_scale:g}, as set: every step runs the network twice.")

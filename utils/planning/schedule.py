@@ -1,6 +1,7 @@
 """Which nominal timesteps a number of steps means, and which lists are schedules at all."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from utils.planning.errors import UserError
 
@@ -25,5 +26,5 @@ def check_timesteps(timesteps: Sequence[int], low: int = 1, high: int = HIGHEST_
     for t in timesteps:
         if not low <= t <= high:
             raise UserError(f"timesteps must be from {low} to {high} for this model, and {t} is not.")
-    if any(later >= earlier for earlier, later in zip(timesteps, timesteps[1:], strict=False)):
+    if any(later >= earlier for earlier, later in pairwise(timesteps)):
         raise UserError(f"timesteps must fall from each to the next without repeats, and {list(timesteps)} do not.")

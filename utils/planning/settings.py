@@ -16,9 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from utils.planning.errors import UserError
 from utils.planning.schedule import check_timesteps
 
-POSITIVE_PROMPT = (
-    "Cinematic, high-contrast, photo-realistic, 8k, ultra HD, meticulous detailing, hyper sharpness, perfect without deformations"
-)
+POSITIVE_PROMPT = "Cinematic, high-contrast, photo-realistic, 8k, ultra HD, meticulous detailing, hyper sharpness, perfect without deformations"
 # The missing space after "noisy," is the published prompt's.
 NEGATIVE_PROMPT = "Low quality, blurring, jpeg artifacts, deformed, over-smooth, cartoon, noisy,painting, drawing, sketch, oil painting"
 
@@ -134,7 +132,9 @@ def load_config(path: str | Path) -> DictConfig:
     except FileNotFoundError:
         raise UserError(f"The settings file {path} does not exist; the presets are in the folder configs.") from None
     except Exception as error:  # the YAML library raises many kinds, and all of them mean the same to the user
-        raise UserError(f"The settings file {path} cannot be read as YAML ({' '.join(str(error).split())[:200]}); correct it or use a preset.") from None
+        raise UserError(
+            f"The settings file {path} cannot be read as YAML ({' '.join(str(error).split())[:200]}); correct it or use a preset."
+        ) from None
     if not isinstance(config, DictConfig):
         raise UserError(f"The settings file {path} is not a list of names and values; compare it with configs/sample-tiny.yaml.")
     return config
@@ -145,7 +145,7 @@ def make_settings(config: Mapping[str, Any] | DictConfig | str | Path | None = N
     if isinstance(config, str | Path):
         config = load_config(config)
     try:
-        given = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else dict(config or {})
+        given: dict[Any, Any] = dict(OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config or {})  # type: ignore[arg-type]
     except (OmegaConfBaseException, TypeError, ValueError):
         raise UserError("Settings must be a mapping of names to values, an OmegaConf config or the path of a YAML file.") from None
     layers = [_nested(name, value) for values in (given, dict(overrides or {})) for name, value in _plain(values).items()]
@@ -238,8 +238,9 @@ def _check_names(given: Mapping[Any, Any], schema: type, prefix: str = "") -> No
 def _refuse_interpolation(value: Any) -> None:
     """OmegaConf would look a text like ${oc.env:NAME} up, in the environment of the server for instance."""
     if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
+        for item in value.values():
+            _refuse_interpolation(item)
+    elif isinstance(value, list | tuple):
         for item in value:
             _refuse_interpolation(item)
     elif isinstance(value, str) and "${" in value:

@@ -1,0 +1,119 @@
+"""The command line as a person or a script uses it: exit codes, what is printed, what is written."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sampler_invsr
+from tests.conftest import PIPELINE_TINY, PROJECT
+
+MODEL = [
+    f"sd_pipe.params.pretrained_model_name_or_path={PIPELINE_TINY}",
+    "pch_size=64",
+    "dtype=float32",
+    "device=cpu",
+    "color_fix=none",
+]
+
+
+def picture(path, size=(20, 30), seed=0):
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def test_one_picture(tmp_path, capsys):
+    source = picture(tmp_path / "a.png")
+    assert sampler_invsr.main(["-i", str(source), "-o", str(tmp_path / "out"), *MODEL]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "out" / "a.png")
+    assert Image.open(tmp_path / "out" / "a.png").size == (120, 80)
+
+
+def test_what_is_to_be_known_of_a_result_is_said(tmp_path, capsys):
+    frames = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    assert sampler_invsr.main(["-i", str(tmp_path / "moving.gif"), "-o", str(tmp_path / "out"), *MODEL]) == 0
+    assert "note: moving.gif: The file has 2 frames; the first was used." in capsys.readouterr().err
+
+
+def test_settings_reach_the_result_as_in_python(tmp_path, sampler):
+    source = picture(tmp_path / "a.png", (70, 66))
+    assert sampler_invsr.main(["-i", str(source), "-o", str(tmp_path / "out"), *MODEL, "timesteps=[200,100]", "seed=7", "cfg_scale=2"]) == 0
+    expected = sampler.upscale(source, timesteps=[200, 100], seed=7, cfg_scale=2).picture
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "a.png")), expected)
+
+
+def test_a_folder_with_a_bad_file(tmp_path, capsys):
+    picture(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"")
+    assert sampler_invsr.main(["-i", str(tmp_path), "-o", str(tmp_path / "out"), "--bs", "2", *MODEL]) == 3
+    error = capsys.readouterr().err
+    assert "failed: " in error and "b.png" in error and "1 of 2 pictures" in error
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "-i and"),
+        (["-i", "a.png"], "-i and"),
+        (["-i", "missing.png", "-o", "out"], "missing.png does not exist"),
+        (["-i", "a.png", "-o", "out", "sed=7"], "did you mean seed"),
+        (["-i", "a.png", "-o", "out", "timesteps=[0]"], "0 is not"),
+        (["-i", "a.png", "-o", "out", "timesteps=[200,200]"], "must fall"),
+        (["-i", "a.png", "-o", "out", "pch_size=70"], "multiple of 16"),
+        (["-i", "a.png", "-o", "out", "--config", "none.yaml"], "none.yaml does not exist"),
+        (["-i", "a.png", "-o", "out", "--bs", "0"], "bs must be at least 1"),
+        (["-i", "a.png", "-o", "out", "dtype=float16"], "float16"),
+        (["-i", "a.png", "-o", "out", "max_output_megapixels=0.001"], "above the limit|megapixels"),
+        (["-i", "empty.png", "-o", "out"], "empty.png"),
+        (["-i", "text.png", "-o", "out"], "text.png"),
+        (["-i", "cut.png", "-o", "out"], "cut.png"),
+        (["-i", "bare", "-o", "out"], "holds no pictures"),
+        (["-i", "a.png", "-o", "text.png"], "is a file"),
+        (["-i", "a.png", "-o", "."], "was not made by this program"),
+    ],
+)
+def test_wrong_use_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path / "a.png")
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:300])
+    (tmp_path / "bare").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    given = [word.split("=")[0] for word in arguments]
+    assert sampler_invsr.main([*arguments, *(word for word in MODEL if word.split("=")[0] not in given)]) == 2
+    output = capsys.readouterr()
+    lines = output.err.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: ") and any(part in lines[0] for part in words.split("|")), output.err
+    assert output.out == "" and sorted(tmp_path.rglob("*")) == before
+
+
+def test_unknown_options_are_wrong_use(capsys):
+    with pytest.raises(SystemExit) as caught:
+        sampler_invsr.main(["--bogus"])
+    assert caught.value.code == 2
+
+
+def test_help_is_quick_and_imports_nothing_heavy():
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-X", "importtime", "sampler_invsr.py", "--help"], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0 and "--self-check" in done.stdout
+    assert not {"torch", "diffusers", "transformers", "gradio", "cv2", "numpy"} & {
+        line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()
+    }
+    assert time.perf_counter() - start < 10  # a second is asked for; the rest is for a machine that does much else
+
+
+def test_self_check_tells_a_sane_result_from_a_broken_one(capsys):
+    assert sampler_invsr.main(["--self-check", "dtype=float32"]) == 0
+    report = capsys.readouterr().out
+    assert "The result is sane" in report and all(
+        word in report for word in ("device", "precision", "versions", "seconds", "peak memory", "consistency")
+    )
+    assert sampler_invsr.main(["--self-check", *MODEL]) == 1  # random weights
+    assert "NOT sane" in capsys.readouterr().out

@@ -1,0 +1,279 @@
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from PIL import Image
+
+from sampler_invsr import InvSamplerSR
+from tests.conftest import PROJECT
+from utils.planning.errors import UserError
+
+
+def noise(h, w, seed=0, dtype=np.uint8):
+    values = np.random.default_rng(seed).random((h, w, 3), dtype=np.float32)
+    return values if dtype == np.float32 else (values * np.iinfo(dtype).max).astype(dtype)
+
+
+def write(path: Path, *size, seed=0):
+    Image.fromarray(noise(*size, seed=seed)).save(path)
+    return path
+
+
+# ---- one picture ----
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 90), (90, 1), (3, 5), (64, 64), (65, 130)])
+def test_every_size_comes_out_four_times_as_large(sampler, size):
+    """Defect of the reference programs: reflect padding never ends for a side of one pixel."""
+    assert sampler.sample_image(torch.rand(1, 3, *size)).shape == (1, 3, size[0] * 4, size[1] * 4)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_results_have_the_depth_of_the_input(sampler, dtype):
+    result = sampler.upscale(noise(20, 30, dtype=dtype))
+    assert result.picture.dtype == dtype and result.picture.shape == (80, 120, 3)
+    assert result.plan.output_size == (80, 120) and set(result.timings) == {"networks", "stages"}
+
+
+def test_path_pil_image_and_array_give_the_same_picture(sampler, tmp_path):
+    path = write(tmp_path / "a.png", 20, 30)
+    from_path = sampler.upscale(path).picture
+    assert np.array_equal(from_path, sampler.upscale(str(path)).picture)
+    assert np.array_equal(from_path, sampler.upscale(Image.open(path)).picture)
+    assert np.array_equal(from_path, sampler.upscale(noise(20, 30)).picture)
+
+
+def test_alpha_and_grey_are_kept(sampler):
+    rgba = np.dstack([noise(20, 30), np.full((20, 30), 77, np.uint8)])
+    result = sampler.upscale(rgba).picture
+    assert result.shape == (80, 120, 4) and (result[..., 3] == 77).all()
+    grey = sampler.upscale(Image.fromarray(noise(20, 30)).convert("L")).picture
+    assert np.array_equal(grey[..., 0], grey[..., 1]) and np.array_equal(grey[..., 0], grey[..., 2])
+
+
+def test_same_settings_same_pixels(sampler, tiny_config):
+    """Defect of the reference programs: one global seed, so that results depend on the pictures before."""
+    picture = noise(50, 90)
+    first = sampler.upscale(picture).picture
+    torch.manual_seed(99)
+    sampler.upscale(noise(30, 30, seed=5))
+    assert np.array_equal(first, sampler.upscale(picture).picture)
+    assert np.array_equal(first, InvSamplerSR(tiny_config).upscale(picture).picture)
+    assert not np.array_equal(first, sampler.upscale(picture, seed=1).picture)
+
+
+def test_tile_batch_changes_nothing_visible(sampler):
+    picture = noise(100, 150)
+    results = [sampler.upscale(picture, extra_bs=size).picture.astype(int) for size in (1, 3, 8)]
+    assert max(np.abs(result - results[0]).max() for result in results) <= 1
+
+
+def test_pictures_of_a_batch_do_not_influence_each_other(sampler):
+    a, b = (torch.rand(1, 3, 70, 40, generator=torch.Generator().manual_seed(k)) for k in (0, 1))
+    together = sampler.sample_image(torch.cat([a, b]))
+    torch.testing.assert_close(together, torch.cat([sampler.sample_image(a), sampler.sample_image(b)]), atol=1e-4, rtol=0)
+
+
+def test_two_threads_share_a_sampler(sampler):
+    """Defect of the reference programs: a scheduler that caches state, and random numbers shared by concurrent requests."""
+    picture = noise(70, 70)
+    schedules = [[200], [200, 100], [250, 200, 150, 100, 50], [150]]
+    alone = [sampler.upscale(picture, timesteps=timesteps).picture for timesteps in schedules]
+    together: dict[int, np.ndarray] = {}
+
+    def run(k):
+        together[k] = sampler.upscale(picture, timesteps=schedules[k]).picture
+
+    threads = [threading.Thread(target=run, args=(k,)) for k in range(len(schedules))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(np.array_equal(together[k], alone[k]) for k in range(len(schedules)))
+
+
+def test_calls_leave_settings_alone(sampler):
+    """Defect of the reference programs: a call changes the configuration for the next one."""
+    before = sampler.settings
+    sampler.upscale(noise(20, 20), timesteps=[100], cfg_scale=2.0, color_fix="wavelet")
+    assert sampler.settings is before and sampler.plan(noise(20, 20)).timesteps == (200,)
+
+
+@pytest.mark.parametrize("negative_prompt", ["", "blurred", None])
+def test_guidance_works_on_chopped_pictures_and_uses_the_negative_prompt(tiny_config, sampler, negative_prompt):
+    """Defect of the reference programs: guidance above 1 crashes on chopped pictures, or runs without its negative prompt."""
+    lq = torch.rand(1, 3, 70, 90)
+    guided = InvSamplerSR({**tiny_config, "cfg_scale": 2.0, "negative_prompt": negative_prompt}).sample_image(lq)
+    assert (guided - sampler.sample_image(lq)).abs().max() > 1e-3
+    other = InvSamplerSR({**tiny_config, "cfg_scale": 2.0, "negative_prompt": "something else"}).sample_image(lq)
+    assert (guided - other).abs().max() > 1e-6
+
+
+def test_draws_can_be_given(sampler):
+    lq = torch.rand(2, 3, 64, 64)
+    shape = 2, *sampler.spec.latent_shape((64, 64))
+    zeros = {name: torch.zeros(shape) for name in ("predictor", "vae")}
+    torch.testing.assert_close(sampler.sample_patches(lq, eps=zeros), sampler.sample_patches(lq, eps="mean"))
+    torch.testing.assert_close(sampler.sample_image(lq, eps=zeros), sampler.sample_image(lq, eps="mean"))
+    drawn = {name: torch.randn(shape) for name in ("predictor", "vae")}
+    torch.testing.assert_close(sampler.sample_image(lq, eps=drawn), sampler.sample_patches(lq, eps=drawn), atol=1e-5, rtol=0)
+
+
+def test_progress_counts_tiles_grows_a_preview_and_can_cancel(sampler):
+    seen = []
+    result = sampler.upscale(noise(100, 150), on_progress=lambda *call: seen.append(call), extra_bs=2)
+    tiles = len(result.plan.tiles)
+    assert [(done, total) for done, total, _ in seen] == [(min(k + 2, tiles), tiles) for k in range(0, tiles, 2)]
+    assert all(preview.dtype == np.uint8 and preview.shape == (200, 300, 3) for _, _, preview in seen)
+    assert not np.array_equal(seen[0][2], seen[-1][2])
+
+    class Cancelled(Exception):
+        pass
+
+    def cancel(done, total, preview):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        sampler.upscale(noise(100, 150), on_progress=cancel, extra_bs=1)
+
+
+def test_plan_is_what_is_done_and_runs_no_network(sampler, monkeypatch, tmp_path):
+    picture = write(tmp_path / "a.png", 70, 90)
+    done = sampler.upscale(picture).plan
+    monkeypatch.setattr(InvSamplerSR, "_sample_tiles", None)
+    assert sampler.plan(picture) == sampler.plan(Image.open(picture)) == sampler.plan(noise(70, 90)) == done
+    assert done.tiles[0] == (0, 0, 64, 64) and done.to_dict()["lq_size"] == [80, 96]
+
+
+def test_values_that_are_not_numbers_are_an_error_not_a_black_picture(sampler, monkeypatch):
+    monkeypatch.setattr("utils.models.denoising.decode", lambda denoiser, z: torch.full((len(z), 3, 256, 256), float("nan")))
+    with pytest.raises(UserError, match="not numbers in float32"):
+        sampler.upscale(noise(20, 20))
+
+
+# ---- wrong input ----
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"pch_siz": 64}, "did you mean pch_size"),
+        ({"pch_size": 72}, "multiple of 16"),
+        ({"sf": 2}, "set sf to 4"),
+        ({"timesteps": [0]}, "0 is not"),
+        ({"device": "cpu"}, "when a sampler is made"),
+        ({"model_start.ckpt_path": "x"}, "when a sampler is made"),
+        ({"max_output_megapixels": 0.001}, "above the limit"),
+        ({"smart_chopping": True}, "not available"),
+    ],
+)
+def test_wrong_overrides_get_one_plain_sentence(sampler, overrides, words):
+    for call in (sampler.upscale, sampler.plan):
+        with pytest.raises(UserError, match=words):
+            call(noise(20, 20), **overrides)
+
+
+def test_wrong_patches_get_one_plain_sentence(sampler):
+    """Defect of the reference programs: patches of another size are silently resized, or crash."""
+    with pytest.raises(UserError, match="multiples of 16"):
+        sampler.sample_patches(torch.rand(1, 3, 32, 40))
+    with pytest.raises(UserError, match="must fall"):
+        sampler.sample_patches(torch.rand(1, 3, 32, 32), timesteps=[100, 200])
+
+
+def test_a_file_too_large_is_refused_before_it_is_decoded(sampler, tmp_path, monkeypatch):
+    Image.new("1", (20000, 20000)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image.Image, "load", None)
+    with pytest.raises(UserError):
+        sampler.upscale(tmp_path / "bomb.png")
+
+
+# ---- files and folders ----
+
+
+def test_inference_writes_a_file_with_its_plan(sampler, tmp_path):
+    (row,) = sampler.inference(write(tmp_path / "a.png", 20, 30), tmp_path / "new" / "out")
+    with Image.open(row.output) as image:
+        assert row.output == tmp_path / "new" / "out" / "a.png" and image.size == (120, 80)
+        assert '"tiles"' in image.info["invsr:plan"] and str(tmp_path) not in str(image.info)
+    assert np.array_equal(np.asarray(Image.open(row.output)), sampler.upscale(tmp_path / "a.png").picture)
+
+
+def test_a_folder_has_a_row_for_every_picture_and_survives_a_bad_one(sampler, tmp_path):
+    """Defect of the reference programs: one bad file aborts the folder; names that differ in their suffix overwrite each other."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write(folder / "a.png", 20, 30)
+    write(folder / "a.JPG", 20, 20)
+    write(folder / "b.bmp", 10, 10)
+    (folder / "bad.jpeg").write_bytes(b"not a picture")
+    (folder / "notes.txt").write_text("left alone")
+    rows = sampler.inference(folder, tmp_path / "out")
+    assert {row.input.name: row.output and row.output.name for row in rows} == {
+        "a.JPG": "a.JPG.png",
+        "a.png": "a.png.png",
+        "b.bmp": "b.png",
+        "bad.jpeg": None,
+    }
+    assert "bad.jpeg" in next(row.message for row in rows if row.output is None)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.JPG.png", "a.png.png", "b.png"]
+
+
+def test_results_do_not_depend_on_order_or_on_pictures_at_once(sampler, tmp_path):
+    for order, (names, bs) in enumerate([("abc", 1), ("cab", 3)]):
+        folder = tmp_path / str(order)
+        folder.mkdir()
+        for k, name in enumerate(names):
+            write(folder / f"{k}{name}.png", 70, 66, seed=ord(name))
+        sampler.inference(folder, tmp_path / f"out{order}", bs=bs)
+    results = [{path.stem[1]: path.read_bytes() for path in (tmp_path / f"out{order}").iterdir()} for order in (0, 1)]
+    assert len(results[0]) == 3 and results[0] == results[1]
+
+
+def test_a_folder_run_stops_at_once(sampler, tmp_path):
+    for k in range(4):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        write(tmp_path / "in" / f"{k}.png", 70, 70)
+
+    def interrupt(done, total, preview):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sampler.inference(tmp_path / "in", tmp_path / "out", on_progress=interrupt)
+    assert not (tmp_path / "out").exists()
+
+
+def test_outputs_never_replace_what_they_did_not_make(sampler, tmp_path):
+    picture = write(tmp_path / "a.png", 20, 30)
+    before = picture.read_bytes()
+    with pytest.raises(UserError, match="was not made by this program"):
+        sampler.inference(picture, tmp_path)
+    assert picture.read_bytes() == before
+    first = sampler.inference(picture, tmp_path / "out")[0].output.read_bytes()
+    assert sampler.inference(picture, tmp_path / "out")[0].output.read_bytes() == first
+
+
+@pytest.mark.parametrize("bad", ["missing.png", "empty-folder", "text.png", "file-as-out"])
+def test_wrong_paths_get_one_plain_sentence_and_write_nothing(sampler, tmp_path, bad):
+    (tmp_path / "empty-folder").mkdir()
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "file-as-out").write_text("in the way")
+    write(tmp_path / "good.png", 8, 8)
+    before = sorted(tmp_path.rglob("*"))
+    source, out = ("good.png", bad) if bad == "file-as-out" else (bad, "out")
+    with pytest.raises(UserError) as caught:
+        sampler.inference(tmp_path / source, tmp_path / out)
+    assert "\n" not in str(caught.value) and sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_known_snippet_refuses_what_is_not_there_yet():
+    configs = OmegaConf.load(PROJECT / "configs" / "sample-sd-turbo.yaml")
+    configs.smart_chopping = True
+    configs.min_overlap = 0.25
+    configs.max_overlap = 0.50
+    configs.attention_blending = True
+    with pytest.raises(UserError, match="smart_chopping is not available"):
+        InvSamplerSR(configs)

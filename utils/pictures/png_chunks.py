@@ -1,0 +1,77 @@
+"""PNG at the level of its chunks: what image libraries cannot put into, or must not see in, the files they write and read.
+
+A PNG is a signature followed by chunks of (length, type, body, CRC); see the PNG specification, section 5 (https://www.w3.org/TR/png-3/).
+"""
+
+import struct
+import zlib
+from collections.abc import Iterable
+from typing import IO
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_AFTER_HEADER = len(SIGNATURE) + 12 + 13  # the header chunk IHDR is always first and has 13 bytes
+_PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """One chunk, with its length and checksum."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def text_chunk(keyword: str, text: str) -> bytes:
+    """An iTXt chunk. Not compressed, because readers refuse compressed text above 1 MiB. ValueError for a keyword that PNG does not allow."""
+    name = keyword.encode("latin-1")
+    if not 1 <= len(name) <= 79 or b"\0" in name or "\0" in text:
+        raise ValueError(f"not a PNG text entry: {keyword!r}")
+    return chunk(b"iTXt", name + b"\0\0\0\0\0" + text.encode("utf-8", "backslashreplace"))
+
+
+def profile_chunk(icc: bytes) -> bytes:
+    """An iCCP chunk holding a colour profile."""
+    return chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
+
+
+def exif_chunk(exif: bytes) -> bytes:
+    """An eXIf chunk; `exif` starts with its byte order mark (II or MM)."""
+    return chunk(b"eXIf", exif)
+
+
+def insert_after_header(png: bytes, chunks: Iterable[bytes]) -> bytes:
+    """The file with `chunks` before its pixels, where readers that only look at the beginning find them."""
+    return b"".join([png[:_AFTER_HEADER], *chunks, png[_AFTER_HEADER:]])
+
+
+def find_chunk(stream: IO[bytes], kind: bytes) -> bytes | None:
+    """The body of the first chunk of that kind, found by stepping over the others unread."""
+    start = len(SIGNATURE)
+    while True:
+        stream.seek(start)
+        header = stream.read(8)
+        if len(header) < 8:
+            return None
+        length = struct.unpack_from(">I", header)[0]
+        if header[4:] == kind:
+            return stream.read(length)
+        start += 12 + length
+
+
+def pixel_chunks_only(png: bytes) -> bytes:
+    """The file reduced to what defines its pixels: no colour management, orientation, text or further frames. It ends where a chunk is cut off."""
+    kept, start = [SIGNATURE], len(SIGNATURE)
+    while start + 12 <= len(png):
+        end = start + 12 + struct.unpack_from(">I", png, start)[0]
+        if png[start + 4 : start + 8] in _PIXEL_CHUNKS:
+            kept.append(png[start:end])
+        start = end
+    return b"".join(kept)
+
+
+def relabelled(png: bytes, bit_depth: int, colour_type: int) -> bytes:
+    """The same compressed bytes declared as pixels of another kind with as many bytes each.
+
+    PNG filters work on the bytes of neighbouring pixels, whatever these mean, so 16-bit grey with alpha (colour type 4), which no library reads and
+    writes rightly, can pass through one as 8-bit RGBA (colour type 6) without loss.
+    """
+    body = bytearray(png[len(SIGNATURE) + 8 : _AFTER_HEADER - 4])
+    body[8:10] = bit_depth, colour_type
+    return SIGNATURE + chunk(b"IHDR", bytes(body)) + png[_AFTER_HEADER:]

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from utils.training.degradations import Degradation, blur, degrade, draw_degradation, gaussian_kernel, resize
+
+
+@given(seed=st.integers(0, 2**32), height=st.integers(1, 12), width=st.integers(1, 12))
+@settings(max_examples=40, deadline=None)
+def test_any_draw_gives_an_8_bit_picture_of_the_reduced_size_and_the_same_one_again(seed, height, width):
+    rgb = np.random.default_rng(1).random((4 * height, 4 * width, 3), dtype=np.float32)
+    pictures = []
+    for _ in range(2):
+        rng = np.random.default_rng(seed)
+        pictures.append(degrade(rgb, draw_degradation(rng, 4, clean_share=0.2), rng))
+    lq = pictures[0]
+    assert lq.shape == (height, width, 3) and lq.dtype == np.float32
+    assert lq.min() >= 0 and lq.max() <= 1
+    np.testing.assert_allclose(lq * 255, np.round(lq * 255), atol=1e-4)
+    np.testing.assert_array_equal(*pictures)
+
+
+def test_the_input_is_left_alone(photo):
+    rgb = photo.astype(np.float32) / 255
+    before = rgb.copy()
+    degrade(rgb, Degradation(blur_sigma=(1, 1), detour=0.8, noise_sd=0.1, jpeg_quality=70), np.random.default_rng(0))
+    np.testing.assert_array_equal(rgb, before)
+
+
+def test_the_default_is_the_bicubic_reduction_alone(photo):
+    rgb = photo.astype(np.float32) / 255
+    lq = degrade(rgb, Degradation(), np.random.default_rng(0))
+    np.testing.assert_allclose(lq, np.clip(resize(rgb, (30, 33)), 0, 1), atol=0.5001 / 255)
+
+
+@pytest.mark.parametrize(
+    "how", [Degradation(blur_sigma=(2, 2)), Degradation(detour=0.5), Degradation(noise_sd=10 / 255), Degradation(jpeg_quality=60)]
+)
+def test_each_degradation_changes_the_picture_but_does_not_move_it(photo, how):
+    rgb = photo[:, :128].astype(np.float32) / 255
+    clean = degrade(rgb, Degradation(), np.random.default_rng(0))
+    poor = degrade(rgb, how, np.random.default_rng(0))
+
+    def distance(down, right):
+        moved = np.roll(poor, (down, right), (0, 1))[2:-2, 2:-2]
+        return np.square(moved - clean[2:-2, 2:-2]).mean()
+
+    assert 0 < distance(0, 0) < min(distance(*shift) for shift in [(0, 1), (1, 0), (0, -1), (-1, 0)])
+
+
+def test_noise_has_the_asked_strength():
+    grey = np.full((256, 256, 3), 0.5, np.float32)
+    noise = degrade(grey, Degradation(noise_sd=8 / 255), np.random.default_rng(0)) - 0.5
+    assert noise.std() == pytest.approx(8 / 255, rel=0.03)
+
+
+def test_noise_is_added_before_jpeg(photo):
+    grey = np.full((64, 64, 3), 0.5, np.float32)
+    noisy = degrade(grey, Degradation(noise_sd=8 / 255), np.random.default_rng(0))
+    compressed = degrade(grey, Degradation(noise_sd=8 / 255, jpeg_quality=60), np.random.default_rng(0))
+    assert compressed.std() < 0.8 * noisy.std()
+
+
+def test_a_kernel_sums_to_one_and_is_wide_along_its_angle():
+    wide = gaussian_kernel((3.0, 0.5), angle=0.0)
+    assert wide.sum() == pytest.approx(1, abs=1e-5)
+    centre = wide.shape[0] // 2
+    assert wide[centre, centre + 3] > 100 * wide[centre + 3, centre]
+    np.testing.assert_allclose(gaussian_kernel((3.0, 0.5), angle=np.pi / 2), wide.T, atol=1e-6)
+
+
+def test_blur_keeps_a_flat_picture_flat_up_to_its_border():
+    flat = np.full((20, 30, 3), 0.3, np.float32)
+    np.testing.assert_allclose(blur(flat, gaussian_kernel((2.0, 1.0), 0.4)), flat, atol=1e-6)
+
+
+def test_half_of_the_draws_are_clean():
+    rng = np.random.default_rng(0)
+    clean = [draw_degradation(rng, 4, 0.5) == Degradation(4) for _ in range(400)]
+    assert 0.42 < np.mean(clean) < 0.58
+
+
+def test_a_size_that_the_factor_does_not_divide_is_refused(photo):
+    with pytest.raises(ValueError, match="multiple of 4"):
+        degrade(photo[:31].astype(np.float32), Degradation(), np.random.default_rng(0))

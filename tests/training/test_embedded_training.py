@@ -1,0 +1,218 @@
+import json
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from diffusers import EulerDiscreteScheduler, UNet2DConditionModel
+from safetensors.torch import load_file
+
+from utils.models.noise_predictor import NoisePredictor
+from utils.models.wavelet_latents import WaveletLatents
+from utils.pictures.resampling import bicubic
+from utils.planning.errors import UserError
+from utils.training.checkpoint import load_checkpoint, save_checkpoint
+from utils.training.dataset import Batch, TrainingBatches, to_tensor, validation_pairs
+from utils.training.embedded_model import build_denoiser, measure_channel_std
+from utils.training.export import export_model
+from utils.training.objective import charbonnier, estimate, in_precision
+from utils.training.trainer import STOPPED, Trainer, export_run, train
+from utils.training.validation import psnr_gains, psnr_y, upscale
+
+
+@pytest.fixture
+def denoiser(recipe, photo):
+    return build_denoiser(recipe, measure_channel_std([photo], recipe.levels))
+
+
+def wake(denoiser):
+    """Last layers that do something, as after training."""
+    torch.manual_seed(3)
+    for layer in (denoiser.unet.conv_out, denoiser.noise_predictor.encoder.conv_out):
+        torch.nn.init.normal_(layer.weight, std=0.05)
+    return denoiser
+
+
+@pytest.mark.parametrize("timesteps", [[200], [250, 200, 150, 100, 50]])
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_the_untrained_sampler_is_exactly_bicubic(denoiser, photo, timesteps, guidance):
+    lq = photo[:24, :20].astype(np.float32) / 255
+    result = upscale(denoiser, lq, timesteps, guidance)
+    torch.testing.assert_close(result, bicubic(to_tensor([lq]), (96, 80)), atol=2e-6, rtol=0)
+
+
+def test_the_untrained_predictor_has_no_spread(denoiser):
+    assert denoiser.noise_predictor(torch.rand(1, 3, 8, 8), 199).std.max() < 1e-6
+
+
+def test_every_latent_channel_of_the_photos_has_unit_spread(recipe, photo):
+    vae = WaveletLatents(recipe.levels, tuple(measure_channel_std([photo], recipe.levels)))
+    z = vae.encode(2 * to_tensor([photo.astype(np.float32) / 255]) - 1).latent_dist.mean
+    torch.testing.assert_close(z.std((0, 2, 3), correction=0), torch.ones(48), atol=1e-3, rtol=0)
+
+
+def test_the_networks_can_be_trained_from_their_zero_layers(recipe, photo):
+    trainer = Trainer(replace(recipe, steps=40, few_step_share=0.0), [photo], None)
+    before = {name: value.clone() for name, value in trainer.networks.state_dict().items()}
+    losses = list(trainer.losses())
+    assert np.isfinite(losses).all() and trainer.step == 40
+    changed = {name for name, value in trainer.networks.state_dict().items() if not torch.equal(value, before[name])}
+    assert {"unet.conv_in.weight", "unet.class_embedding.weight", "noise_predictor.encoder.conv_in.weight"} <= changed
+    pairs = validation_pairs([photo], recipe)
+    assert psnr_gains(trainer.averaged_denoiser(), pairs, [200])[0] > 0.02
+
+
+def test_only_the_last_step_of_several_carries_gradients(denoiser, recipe, photo):
+    wake(denoiser)
+    batch = TrainingBatches([photo], recipe)[0]
+    several = Batch(batch.lq, batch.target, batch.labels, [200, 100, 50], 3)
+    charbonnier(estimate(denoiser, several), several.target).backward()
+    assert denoiser.unet.conv_in.weight.grad.abs().sum() > 0
+    assert all(p.grad is None for p in denoiser.noise_predictor.parameters())
+
+
+def test_a_step_without_gradients_does_not_starve_the_step_with_them_under_autocast(denoiser, recipe, photo):
+    wake(denoiser)
+    batch = TrainingBatches([photo], recipe)[0]
+    several = Batch(batch.lq, batch.target, batch.labels, [200, 100], 2)
+    charbonnier(estimate(in_precision(denoiser, torch.bfloat16), several), several.target).backward()
+    assert all(p.grad is not None for p in denoiser.unet.parameters())
+
+
+def test_the_estimate_after_all_steps_is_the_samplers_picture(denoiser, recipe, photo):
+    wake(denoiser)
+    lq = photo[:16, :16].astype(np.float32) / 255
+    batch = Batch(to_tensor([lq]), torch.zeros(1, 3, 64, 64), torch.tensor([0]), [200, 100, 50], 3)
+    with torch.no_grad():
+        torch.testing.assert_close(estimate(denoiser, batch), upscale(denoiser, lq, [200, 100, 50]), atol=1e-5, rtol=0)
+
+
+def test_class_labels_steer_the_picture(denoiser, photo):
+    wake(denoiser)
+    lq = photo[:16, :16].astype(np.float32) / 255
+    assert (upscale(denoiser, lq, [200], 2.0) - upscale(denoiser, lq, [200], 1.0)).abs().max() > 1e-4
+
+
+def test_psnr_is_of_limited_range_luma_without_the_border():
+    grey = torch.full((1, 3, 32, 32), 100 / 255)
+    brighter = grey + 10 / 255
+    brighter[..., :4, :] = 0
+    assert psnr_y(brighter, grey) == pytest.approx(20 * np.log10(255 / (10 * 219 / 255)), abs=1e-6)
+
+
+def test_resuming_after_a_kill_continues_exactly(recipe, photo_folder, tmp_path):
+    assert train(recipe, photo_folder, tmp_path / "whole") == 0
+    whole = load_checkpoint(tmp_path / "whole")
+
+    class Killed(Exception):
+        pass
+
+    killed = tmp_path / "killed"
+    trainer_steps = Trainer.losses
+
+    def losses_until_killed(self):
+        for loss in trainer_steps(self):
+            if self.step == 3:
+                killed.mkdir()
+                save_checkpoint(killed, self.state())
+            if self.step == 4:
+                raise Killed
+            yield loss
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Trainer, "losses", losses_until_killed)
+        train(recipe, photo_folder, tmp_path / "unsaved")
+    assert load_checkpoint(killed)["step"] == 3
+    assert train(recipe, photo_folder, killed, resume=True) == 0
+    resumed = load_checkpoint(killed)
+    for part in ("networks", "average"):
+        assert resumed[part].keys() == whole[part].keys()
+        assert all(torch.equal(resumed[part][name], whole[part][name]) for name in whole[part])
+    assert resumed["step"] == whole["step"] == recipe.steps
+
+
+def test_a_request_to_stop_saves_the_run(recipe, photo_folder, tmp_path, monkeypatch):
+    def losses(self):
+        self.step = 2
+        signal.raise_signal(signal.SIGTERM)
+        yield 0.5
+        raise AssertionError("went on after SIGTERM")
+
+    monkeypatch.setattr(Trainer, "losses", losses)
+    before = signal.getsignal(signal.SIGTERM)
+    assert train(recipe, photo_folder, tmp_path / "run") == STOPPED
+    assert load_checkpoint(tmp_path / "run")["step"] == 2
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_time_budget_ends_the_run_with_the_learning_rate_near_zero(recipe, photo):
+    trainer = Trainer(replace(recipe, steps=10_000, minutes=1 / 60), [photo], None)
+    list(trainer.losses())
+    assert trainer.step < 10_000 and 1 <= trainer.seconds < 3
+    assert trainer.optimiser.param_groups[0]["lr"] < 0.2 * recipe.learning_rate
+
+
+def test_a_failed_write_leaves_the_previous_checkpoint(tmp_path):
+    save_checkpoint(tmp_path, {"step": 1})
+    with pytest.raises(Exception, match="pickle"):
+        save_checkpoint(tmp_path, {"step": (k for k in range(2))})
+    assert load_checkpoint(tmp_path) == {"step": 1}
+
+
+def test_resuming_without_a_checkpoint_is_refused(recipe, photo_folder, tmp_path):
+    with pytest.raises(UserError, match="leave out --resume"):
+        train(recipe, photo_folder, tmp_path / "none", resume=True)
+
+
+def test_a_run_is_not_overwritten_by_another(recipe, photo_folder, tmp_path):
+    save_checkpoint(tmp_path, {"step": 5})
+    with pytest.raises(UserError, match="continue it with --resume"):
+        train(recipe, photo_folder, tmp_path)
+    assert load_checkpoint(tmp_path) == {"step": 5}
+
+
+def test_resuming_with_other_networks_is_refused(recipe, photo):
+    state = Trainer(recipe, [photo], None).state()
+    wider = replace(recipe, unet={**recipe.unet, "block_out_channels": [16, 24]})
+    with pytest.raises(UserError, match="another unet"):
+        Trainer(wider, [photo], state)
+
+
+def test_an_exported_model_comes_back_through_from_pretrained(denoiser, recipe, photo, tmp_path):
+    wake(denoiser)
+    (tmp_path / "README.md").write_text("stays")
+    for _ in range(2):
+        export_model(denoiser, recipe, tmp_path)
+    assert (tmp_path / "README.md").read_text() == "stays"
+    assert {part.name for part in tmp_path.iterdir()} == {"README.md", "model_index.json", "noise_predictor", "scheduler", "unet", "vae"}
+
+    about = json.loads((tmp_path / "noise_predictor" / "config.json").read_text())
+    assert about["timesteps"] == [1, 250]
+    predictor = NoisePredictor(**about["config"])
+    predictor.load_state_dict(load_file(tmp_path / "noise_predictor" / "noise_predictor.safetensors"))
+    loaded = replace(
+        denoiser,
+        noise_predictor=predictor.float().eval(),
+        unet=UNet2DConditionModel.from_pretrained(tmp_path / "unet", torch_dtype=torch.float32).eval(),
+        vae=WaveletLatents.from_config(WaveletLatents.load_config(tmp_path / "vae")),
+        scheduler_config=EulerDiscreteScheduler.load_config(tmp_path / "scheduler"),
+    )
+    stored = load_file(tmp_path / "unet" / "diffusion_pytorch_model.safetensors")
+    assert {tensor.dtype for tensor in stored.values()} == {torch.float16}
+    lq = photo[:16, :16].astype(np.float32) / 255
+    torch.testing.assert_close(upscale(loaded, lq, [200, 100]), upscale(denoiser, lq, [200, 100]), atol=5e-3, rtol=0)
+
+
+def test_a_run_can_be_exported_without_training(recipe, photo_folder, tmp_path):
+    train(recipe, photo_folder, tmp_path / "run", export=tmp_path / "at_the_end")
+    export_run(recipe, tmp_path / "run", tmp_path / "later")
+    weights = "unet/diffusion_pytorch_model.safetensors"
+    assert (tmp_path / "later" / weights).read_bytes() == (tmp_path / "at_the_end" / weights).read_bytes()
+
+
+@pytest.mark.parametrize("part", ["unet", "noise_predictor"])
+def test_an_unknown_argument_of_a_network_is_refused(recipe, part):
+    wrong = replace(recipe, **{part: {**getattr(recipe, part), "blok_out_channels": [8]}})
+    with pytest.raises(UserError, match="blok_out_channels"):
+        build_denoiser(wrong, [1.0] * 48)

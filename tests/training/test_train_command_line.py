@@ -1,0 +1,43 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import train
+
+PROJECT = Path(__file__).parents[2]
+RECIPE = str(PROJECT / "configs" / "train-tiny.yaml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--config", RECIPE, "--data", "nowhere", "--out", "run"], "nowhere does not exist"),
+        (["--config", RECIPE, "--data", ".", "--out", "run", "bach=3"], "nearest is 'batch'"),
+        (["--config", "nowhere.yaml", "--data", ".", "--out", "run"], "nowhere.yaml does not exist"),
+        (["--config", RECIPE, "--out", "run"], "give --data"),
+        (["--config", RECIPE, "--out", "run", "--export", "model"], "no checkpoint.pt"),
+    ],
+)
+def test_a_wrong_call_gets_one_sentence_and_writes_nothing(arguments, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert train.main(arguments) == 2
+    said = capsys.readouterr().err
+    assert sentence in said and said.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_does_not_load_the_heavy_libraries():
+    code = """
+import sys
+import train
+try:
+    train.main(["--help"])
+except SystemExit as end:
+    assert end.code == 0
+assert not {"torch", "diffusers", "omegaconf"} & set(sys.modules)
+"""
+    answer = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    assert "--resume" in answer.stdout

@@ -1,0 +1,84 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from utils.models.conditioning import CLEAN, DEGRADED
+from utils.pictures.resampling import bicubic_antialiased
+from utils.planning.errors import UserError
+from utils.training.dataset import TrainingBatches, load_photos, split, validation_pairs
+
+
+def test_a_batch_is_a_function_of_seed_and_step(recipe, photo):
+    batches = TrainingBatches([photo], recipe)
+    first, again, other_step = batches[3], TrainingBatches([photo], recipe)[3], batches[4]
+    other_seed = TrainingBatches([photo], replace(recipe, seed=9))[3]
+    assert torch.equal(first.lq, again.lq) and torch.equal(first.target, again.target) and first.timesteps == again.timesteps
+    assert not torch.equal(first.target, other_step.target)
+    assert not torch.equal(first.target, other_seed.target)
+
+
+def test_clean_crops_match_their_targets_in_place(recipe, photo):
+    batches = TrainingBatches([photo], replace(recipe, clean_share=1.0, negative_share=0.0, crop=32))
+    for step in range(5):
+        batch = batches[step]
+        assert batch.lq.shape == (2, 3, 8, 8) and batch.target.shape == (2, 3, 32, 32)
+        reduced = bicubic_antialiased(batch.target, (8, 8)).clamp(0, 1)
+        # Two pixels of border see beyond the crop, which only the window knows.
+        assert (reduced - batch.lq)[..., 2:-2, 2:-2].abs().max() < 1 / 255
+
+
+def test_the_border_of_a_crop_knows_what_lies_beyond_it(recipe, photo):
+    batch = TrainingBatches([photo], replace(recipe, clean_share=1.0, negative_share=0.0, crop=32, batch=16))[0]
+    alone = bicubic_antialiased(batch.target, (8, 8)).clamp(0, 1)
+    assert (alone - batch.lq)[..., 0, :].abs().max() > 4 / 255
+
+
+def test_the_negative_side_of_guidance_learns_blurred_targets(recipe, photo):
+    recipe = replace(recipe, batch=8)
+    sharp = TrainingBatches([photo], replace(recipe, negative_share=0.0))[0]
+    blurred = TrainingBatches([photo], replace(recipe, negative_share=1.0))[0]
+    assert sharp.labels.tolist() == [CLEAN] * 8 and blurred.labels.tolist() == [DEGRADED] * 8
+    roughness = [batch.target.diff(dim=-1).square().mean() for batch in (sharp, blurred)]
+    assert roughness[1] < 0.6 * roughness[0]
+
+
+def test_schedules_follow_the_recipe(recipe, photo):
+    batches = TrainingBatches([photo], recipe)
+    drawn = [(tuple(b.timesteps), b.steps) for b in (batches[k] for k in range(60))]
+    single = [timesteps for timesteps, _ in drawn if len(timesteps) == 1]
+    assert 15 < len(single) < 45 and {t for (t,) in single} <= set(recipe.start_timesteps)
+    assert single.count((200,)) > len(single) / 2
+    for timesteps, steps in drawn:
+        assert 1 <= steps <= len(timesteps)
+        assert len(timesteps) == 1 or (list(timesteps) in recipe.few_step_lists and steps >= 2)
+
+
+def test_photos_too_small_for_a_crop_are_left_out(photo_folder):
+    assert list(load_photos(photo_folder, 80)) == ["0.png", "1.png", "2.png"]
+    with pytest.raises(UserError, match="no picture of at least 500 pixels"):
+        load_photos(photo_folder, 500)
+
+
+def test_a_damaged_photo_is_named(photo_folder, tmp_path):
+    (tmp_path / "torn.png").write_bytes((photo_folder / "0.png").read_bytes()[:200])
+    with pytest.raises(UserError, match=r"torn\.png cannot be read"):
+        load_photos(tmp_path, 16)
+
+
+def test_the_split_is_fixed_by_name_and_has_no_overlap():
+    names = [f"{k}.jpg" for k in range(50)]
+    training, held_out = split(names, 12)
+    assert len(held_out) == 12 and not set(training) & set(held_out) and set(training) | set(held_out) == set(names)
+    assert split(names[::-1], 12) == (training, held_out)
+    remaining = [name for name in names if name != training[0]]
+    assert split(remaining, 12)[1] == held_out
+    with pytest.raises(UserError):
+        split(names, 50)
+
+
+def test_validation_pairs_are_aligned_and_limited(recipe, photo):
+    ((lq, hq),) = validation_pairs([photo], recipe)
+    assert hq.shape == (48, 48, 3) and lq.shape == (12, 12, 3)
+    np.testing.assert_array_equal(np.round(hq * 255), photo[36:84, 42:90])

@@ -1,0 +1,47 @@
+"""Trains a model by a recipe.
+
+Example: python train.py --config configs/train-tiny.yaml --data PICTURES --out RUN --export weights/tiny steps=16000
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code: 0 done, 2 wrong usage, 130 interrupted (the run is saved)."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    from utils.planning.errors import UserError
+    from utils.training.recipe import load_recipe
+
+    try:
+        recipe = load_recipe(options.config, options.overrides)
+        if options.data is None and options.export is None:
+            raise UserError("Nothing to do: give --data to train, or --export to export a run.")
+        if options.data is not None and not options.data.is_dir():
+            raise UserError(f"The folder of training pictures {options.data} does not exist; give one with --data.")
+        from utils.training.trainer import export_run, train
+
+        if options.data is None:
+            return export_run(recipe, options.out, options.export)
+        return train(recipe, options.data, options.out, options.resume, options.export)
+    except UserError as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 2
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="train.py", description="Trains a model by a recipe; Ctrl-C saves the run.")
+    parser.add_argument("--config", type=Path, required=True, help="recipe, such as configs/train-tiny.yaml")
+    parser.add_argument("--data", type=Path, help="folder of pictures to learn from; without it, --export exports the run's checkpoint")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run: checkpoint and TensorBoard logs")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out exactly where its checkpoint is")
+    parser.add_argument("--export", type=Path, help="folder to write the model to with every checkpoint, such as weights/tiny")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace those of the recipe")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""How a sharp picture becomes a poor low-resolution one: blur, reduction, noise and JPEG, in that order.
+
+Pure functions on float32 pictures [H,W,3] in [0,1]. Whatever is random takes a numpy Generator, so the same seed degrades the same way.
+Training draws its low-resolution crops from here; making test sets from folders uses the same functions.
+"""
+
+import io
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from utils.pictures.resampling import bicubic_antialiased
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """One way of losing detail. Lengths are high-resolution pixels; the defaults are the bicubic reduction alone."""
+
+    factor: int = 4
+    blur_sigma: tuple[float, float] = (0.0, 0.0)  # along the blur's two axes; zero for no blur
+    blur_angle: float = 0.0  # radians, of the first axis against the horizontal
+    detour: float = 1.0  # the picture is resized by this factor and back before the reduction; 1 for no detour
+    noise_sd: float = 0.0  # Gaussian, on the low-resolution picture, in [0,1] units
+    jpeg_quality: int | None = None  # of the low-resolution picture; None for no JPEG
+
+
+def degrade(rgb: np.ndarray, how: Degradation, rng: np.random.Generator) -> np.ndarray:
+    """rgb [H,W,3], H and W multiples of the factor -> the low-resolution picture [H/factor,W/factor,3], rounded to 8 bits."""
+    height, width = rgb.shape[:2]
+    if height % how.factor or width % how.factor:
+        raise ValueError(f"{height}x{width} is not a multiple of {how.factor}")
+    if max(how.blur_sigma) > 0:
+        rgb = blur(rgb, gaussian_kernel(how.blur_sigma, how.blur_angle))
+    if how.detour != 1:
+        rgb = resize(resize(rgb, (max(1, round(height * how.detour)), max(1, round(width * how.detour)))), (height, width))
+    rgb = resize(rgb, (height // how.factor, width // how.factor))
+    if how.noise_sd > 0:
+        rgb = rgb + how.noise_sd * rng.standard_normal(rgb.shape, dtype=np.float32)
+    if how.jpeg_quality is not None:
+        rgb = jpeg(rgb, how.jpeg_quality)
+    return round_to_8_bits(rgb)
+
+
+def draw_degradation(rng: np.random.Generator, factor: int, clean_share: float) -> Degradation:
+    """A random degradation for training: the bicubic reduction alone for `clean_share` of the draws, everything else at random strength."""
+    if rng.random() < clean_share:
+        return Degradation(factor)
+    sigma = rng.uniform(0.0, 0.6 * factor)
+    anisotropic = rng.random() < 0.3
+    return Degradation(
+        factor=factor,
+        blur_sigma=(sigma, rng.uniform(0.0, 0.6 * factor) if anisotropic else sigma),
+        blur_angle=rng.uniform(0.0, math.pi),
+        detour=rng.uniform(0.5, 1.5) if rng.random() < 0.3 else 1.0,
+        noise_sd=rng.uniform(0.0, 10.0) / 255 if rng.random() < 0.8 else 0.0,
+        jpeg_quality=int(rng.integers(60, 96)) if rng.random() < 0.8 else None,
+    )
+
+
+def gaussian_kernel(sigma: tuple[float, float], angle: float = 0.0) -> np.ndarray:
+    """A normalised Gaussian with standard deviations `sigma` (pixels) along axes turned by `angle`: [n,n], n odd, reaching 3 sigma."""
+    radius = max(1, math.ceil(3 * max(sigma)))
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1].astype(np.float32)
+    along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
+    smallest = 1e-2  # far below a pixel: a sigma of zero leaves its axis alone
+    kernel = np.exp(-0.5 * ((along / max(sigma[0], smallest)) ** 2 + (across / max(sigma[1], smallest)) ** 2))
+    return (kernel / kernel.sum()).astype(np.float32)
+
+
+def blur(rgb: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Convolution of every colour with `kernel`; the picture is continued by its edge pixels."""
+    radius = kernel.shape[0] // 2
+    colours = F.pad(_to_tensor(rgb).transpose(0, 1), [radius] * 4, mode="replicate")
+    return _to_array(F.conv2d(colours, torch.from_numpy(kernel)[None, None]).transpose(0, 1))
+
+
+def resize(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bicubic (a = -0.5) with antialiasing to (height, width)."""
+    return _to_array(bicubic_antialiased(_to_tensor(rgb), size))
+
+
+def jpeg(rgb: np.ndarray, quality: int) -> np.ndarray:
+    """What is left after JPEG at `quality` (1..95) with 4:2:0 chroma."""
+    buffer = io.BytesIO()
+    Image.fromarray(_to_uint8(rgb)).save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
+    return np.asarray(Image.open(buffer), dtype=np.float32) / 255
+
+
+def round_to_8_bits(rgb: np.ndarray) -> np.ndarray:
+    """Clamped to [0,1] and rounded to multiples of 1/255, as an 8-bit file would hold it."""
+    return _to_uint8(rgb).astype(np.float32) / 255
+
+
+def _to_uint8(rgb: np.ndarray) -> np.ndarray:
+    return np.round(np.clip(rgb, 0, 1) * 255).astype(np.uint8)
+
+
+def _to_tensor(rgb: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(rgb, dtype=np.float32)).permute(2, 0, 1)[None]
+
+
+def _to_array(pictures: torch.Tensor) -> np.ndarray:
+    return pictures[0].permute(1, 2, 0).numpy()

@@ -1,0 +1,61 @@
+"""The training loss: the sampler itself, run on degraded crops, compared with the sharp crops in pixels."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from utils.models.denoising import Conditioning, Denoiser, decode, noise_levels, predict_eps, starting_latents
+from utils.training.dataset import Batch
+
+
+class MixedPrecision(nn.Module):
+    """A network that runs under autocast and takes and gives float32.
+
+    Each call is an autocast region of its own: the narrow copies of the weights that one keeps must not pass from a step
+    without gradients to the step with them.
+    """
+
+    dtype = torch.float32
+
+    def __init__(self, network: nn.Module, precision: torch.dtype) -> None:
+        super().__init__()
+        self.network = network
+        self.precision = precision
+
+    def forward(self, x: torch.Tensor, *args: object, **kwargs: object) -> object:
+        with torch.autocast(x.device.type, dtype=self.precision):
+            return self.network(x, *args, **kwargs)
+
+
+def in_precision(denoiser: Denoiser, precision: torch.dtype) -> Denoiser:
+    """The same weights, computing in `precision`; wavelets and everything between the networks stay in float32."""
+    if precision == torch.float32:
+        return denoiser
+    return replace(denoiser, noise_predictor=MixedPrecision(denoiser.noise_predictor, precision), unet=MixedPrecision(denoiser.unet, precision))
+
+
+def estimate(denoiser: Denoiser, batch: Batch) -> torch.Tensor:
+    """The picture [B,3,H,W] that the UNet sees at the batch's last step, as if that step went to noise level zero.
+
+    Gradients pass through that one call; with one step they reach the noise predictor too.
+    """
+    t, sigmas = noise_levels(denoiser.scheduler_config, batch.timesteps)
+    conditioning = Conditioning({"encoder_hidden_states": None, "class_labels": batch.labels})
+    last = batch.steps - 1
+    with torch.set_grad_enabled(torch.is_grad_enabled() and last == 0):
+        z = starting_latents(denoiser, batch.lq, t[0], sigmas[0], "mean")
+        for step in range(last):
+            eps = predict_eps(denoiser, z, t[step], sigmas[step], 1.0, conditioning)
+            z = z + (sigmas[step + 1] - sigmas[step]).to(z.device) * eps
+    eps = predict_eps(denoiser, z, t[last], sigmas[last], 1.0, conditioning)
+    return decode(denoiser, z - sigmas[last].to(z.device) * eps)
+
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def charbonnier(rgb: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """L1 with a rounded tip: mean sqrt(d^2 + 1e-6) over all pixels in [0,1]."""
+    return ((rgb - target) ** 2 + 1e-6).sqrt().mean()

@@ -19,9 +19,8 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from utils.planning.errors import UserError
-from utils.planning.geometry import Box, pad_axis
-from utils.planning.plan import Plan, make_plan
-from utils.planning.schedule import check_timesteps
+from utils.planning.geometry import Box
+from utils.planning.plan import Plan, check_model_can, make_plan
 from utils.planning.settings import DOTTED_NAMES, Settings, make_settings, parse_assignments, with_overrides
 
 if TYPE_CHECKING:
@@ -74,6 +73,7 @@ class InvSamplerSR:
         self.settings = make_settings(configs)
         self._model = load_model(self.settings, announce, on_download)
         self.spec, self.device, self.dtype = self._model.spec, self._model.device, self._model.dtype
+        check_model_can(self.settings, self.spec)
 
     def upscale(self, image: Source, on_progress: OnProgress | None = None, **overrides: Any) -> Result:
         """Upscale a path, a PIL image or an HWC array (uint8, uint16, or float in [0,1]).
@@ -139,11 +139,11 @@ class InvSamplerSR:
         """
         given = {name: value for name, value in (("timesteps", timesteps), ("cfg_scale", cfg_scale)) if value is not None}
         settings = self._with_overrides(given)
-        check_timesteps(settings.timesteps, *self.spec.timesteps)
+        check_model_can(settings, self.spec)
         if any(side % self.spec.lq_multiple for side in lq.shape[-2:]):
             raise UserError(f"The sides of a patch must be multiples of {self.spec.lq_multiple} for the model {self.spec.name}.")
         whole = Box(0, 0, lq.shape[-2], lq.shape[-1])
-        return self._sample_tiles(lq, range(len(lq)), [whole] * len(lq), settings, eps)
+        return self._sample_tiles(lq, [(whole, k) for k in range(len(lq))], settings, eps)
 
     # ---- one picture, from decision to pixels ----
 
@@ -170,34 +170,32 @@ class InvSamplerSR:
         import torch
 
         from utils.pictures.blending import Canvas
+        from utils.pictures.padding import crop, pad, picture_box
 
-        lq = lq.float()
-        rows, columns = (torch.tensor(pad_axis(length, plan.patch, plan.lq_multiple).sources) for length in plan.picture_size)
-        padded = lq[..., rows, :][..., columns].to(self.device)
-        picture_box = Box(*plan.origin, plan.origin[0] + plan.picture_size[0], plan.origin[1] + plan.picture_size[1]).scaled(plan.scale)
+        lq = lq.float().to(self.device)
+        padded = pad(lq, plan)
         canvas = Canvas(len(lq), (plan.lq_size[0] * plan.scale, plan.lq_size[1] * plan.scale), self.device)
         jobs = list(product(plan.tiles, range(len(lq))))
         for first in range(0, len(jobs), plan.tile_batch):
-            boxes, pictures = zip(*jobs[first : first + plan.tile_batch], strict=True)
-            patches = torch.stack([padded[k, :, box.top : box.bottom, box.left : box.right] for k, box in zip(pictures, boxes, strict=True)])
-            for k, box, rgb in zip(pictures, boxes, self._sample_tiles(patches, pictures, boxes, settings, eps), strict=True):
+            batch = jobs[first : first + plan.tile_batch]
+            patches = torch.stack([padded[k, :, box.top : box.bottom, box.left : box.right] for box, k in batch])
+            for (box, k), rgb in zip(batch, self._sample_tiles(patches, batch, settings, eps), strict=True):
                 canvas.add(k, box.scaled(plan.scale), rgb)
             if on_progress:
-                on_progress(min(first + plan.tile_batch, len(jobs)), len(jobs), canvas.preview(lq[0].to(self.device), picture_box))
-        area = canvas.blended()
-        return area[..., picture_box.top : picture_box.bottom, picture_box.left : picture_box.right]
+                on_progress(first + len(batch), len(jobs), canvas.preview(lq[0], picture_box(plan)))
+        return crop(canvas.blended(), plan)
 
-    def _sample_tiles(self, patches: torch.Tensor, pictures: Any, boxes: Any, settings: Settings, eps: Draws | None) -> torch.Tensor:
-        """One batch of tiles through the networks: [n,3,p,p] -> [n,3,4p,4p] in [0,1]."""
+    def _sample_tiles(self, patches: torch.Tensor, batch: list[tuple[Box, int]], settings: Settings, eps: Draws | None) -> torch.Tensor:
+        """One batch of tiles, each a box of a picture, through the networks: [n,3,p,p] -> [n,3,4p,4p] in [0,1]."""
         import torch
 
         from utils.models.denoising import sample
         from utils.models.draws import seeded_draws, window_draws
 
         if eps is None:
-            draws = seeded_draws(settings.seed, boxes, self.spec)
+            draws = seeded_draws(settings.seed, [box for box, _ in batch], self.spec)
         else:
-            draws = eps if eps == "mean" else window_draws(eps, pictures, boxes, self.spec)
+            draws = eps if eps == "mean" else window_draws(eps, batch, self.spec)
         with torch.no_grad():
             conditioning = self._model.conditioner(settings.prompt, settings.negative_prompt, settings.cfg_scale)
             lq = patches.float().to(self.device)
@@ -215,12 +213,12 @@ class InvSamplerSR:
     # ---- files and settings ----
 
     def _upscale_file(self, path: Path, target: Path, on_progress: OnProgress) -> FileResult:
-        from utils.jobs.folder import FileResult
+        from utils.jobs.folder import FileResult, make_folder
         from utils.pictures.image_io import check_target, save
 
         check_target(target)
         picture, plan, _ = self._upscale(self._read(path, self.settings), self.settings, on_progress)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         save(picture, target, {"plan": json.dumps(plan.to_dict())})
         return FileResult(path, target, " ".join(picture.notes))
 

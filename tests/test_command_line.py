@@ -74,6 +74,9 @@ def test_a_folder_with_a_bad_file(tmp_path, capsys):
         (["-i", "cut.png", "-o", "out"], "cut.png"),
         (["-i", "bare", "-o", "out"], "holds no pictures"),
         (["-i", "a.png", "-o", "text.png"], "is a file"),
+        (["-i", "a.png", "-o", "text.png/out"], "cannot be made"),
+        (["-i", "x" * 300, "-o", "out"], "cannot be looked at"),
+        (["-i", ".", "-o", "out", "pch_size=70"], "multiple of 16"),
         (["-i", "a.png", "-o", "."], "was not made by this program"),
     ],
 )

@@ -28,15 +28,18 @@ def find_pictures(folder: Path) -> list[Path]:
 
 def find_inputs(in_path: Path, out_folder: Path) -> list[Path]:
     """The file `in_path`, or the pictures of the folder `in_path`; UserError if there are none or results could not be put in `out_folder`."""
-    if out_folder.exists() and not out_folder.is_dir():
-        raise UserError(f"{out_folder} is a file; name a folder for the results.")
-    if not in_path.exists():
-        raise UserError(f"{in_path} does not exist; name a picture or a folder of pictures.")
-    if not in_path.is_dir():
-        return [in_path]
-    if out_folder.exists() and out_folder.samefile(in_path):
-        raise UserError("The results must not go into the folder of the pictures; name another folder.")
-    inputs = find_pictures(in_path)
+    try:
+        if out_folder.exists() and not out_folder.is_dir():
+            raise UserError(f"{out_folder} is a file; name a folder for the results.")
+        if not in_path.exists():
+            raise UserError(f"{in_path} does not exist; name a picture or a folder of pictures.")
+        if not in_path.is_dir():
+            return [in_path]
+        if out_folder.exists() and out_folder.samefile(in_path):
+            raise UserError("The results must not go into the folder of the pictures; name another folder.")
+        inputs = find_pictures(in_path)
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be looked at ({error.strerror}); check its name and permissions.") from None
     if not inputs:
         raise UserError(f"The folder {in_path} holds no pictures ({', '.join(PICTURE_SUFFIXES)}).")
     return inputs
@@ -52,6 +55,14 @@ def name_outputs(inputs: Iterable[Path], out_folder: Path) -> dict[Path, Path]:
     return {
         path: out_folder / (f"{name}.png" if taken[name.casefold()] == 1 else f"{path.name}.{k}.png") for k, (path, name) in enumerate(names.items())
     }
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and the ones it lies in; UserError if that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"The folder {folder} cannot be made ({error.strerror}); name another one for the results.") from None
 
 
 def run_files(inputs: Iterable[Path], work: Callable[[Path, Event], FileResult], at_once: int) -> list[FileResult]:

@@ -25,12 +25,12 @@ def _tile_draws(seed: int, box: Box, spec: ModelSpec) -> torch.Tensor:
     return torch.randn(len(POSTERIORS), *spec.latent_shape(box.size), generator=generator)
 
 
-def window_draws(eps: Mapping[str, torch.Tensor], pictures: Sequence[int], boxes: Sequence[Box], spec: ModelSpec) -> Draws:
-    """The part of given draws over whole padded pictures [B,C,H,W] that lies under each tile (picture index, box)."""
+def window_draws(eps: Mapping[str, torch.Tensor], batch: Sequence[tuple[Box, int]], spec: ModelSpec) -> Draws:
+    """The part of given draws over whole padded pictures [B,C,H,W] that lies under each tile: a box and the index of its picture."""
 
-    def window(field: torch.Tensor, picture: int, box: Box) -> torch.Tensor:
+    def window(field: torch.Tensor, box: Box, picture: int) -> torch.Tensor:
         top, left = (start * spec.scale // spec.latent_factor for start in box[:2])
         _, h, w = spec.latent_shape(box.size)
         return field[picture, :, top : top + h, left : left + w]
 
-    return {name: torch.stack([window(eps[name], k, box) for k, box in zip(pictures, boxes, strict=True)]) for name in POSTERIORS}
+    return {name: torch.stack([window(eps[name], box, picture) for box, picture in batch]) for name in POSTERIORS}

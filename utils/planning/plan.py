@@ -46,13 +46,9 @@ def make_plan(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec
     """Decide an upscale of a picture of `picture_size`; UserError if the model cannot do what the settings ask."""
     if min(picture_size) < 1:
         raise UserError("The picture has no pixels; use one of at least 1 x 1.")
-    if settings.basesr.sf != spec.scale:
-        raise UserError(f"The model {spec.name} magnifies {spec.scale} times; set sf to {spec.scale}, not {settings.basesr.sf}.")
+    check_model_can(settings, spec)
     check_output_size(picture_size, settings.max_output_megapixels, spec.scale)
-    check_timesteps(settings.timesteps, *spec.timesteps)
     chopping = settings.basesr.chopping
-    if chopping.pch_size % spec.lq_multiple:
-        raise UserError(f"pch_size must be a multiple of {spec.lq_multiple} for the model {spec.name}, and {chopping.pch_size} is not.")
     rows, columns = (pad_axis(length, chopping.pch_size, spec.lq_multiple) for length in picture_size)
     lq_size = len(rows.sources), len(columns.sources)
     tiles = fixed_tiles(lq_size, chopping.pch_size, chopping.overlap)
@@ -74,6 +70,16 @@ def make_plan(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec
         seed=settings.seed,
         reasons=_reasons(settings, spec, picture_size, output_size, lq_size, tiles),
     )
+
+
+def check_model_can(settings: Settings, spec: ModelSpec) -> None:
+    """UserError if the settings ask what the model cannot do, whatever the picture."""
+    if settings.basesr.sf != spec.scale:
+        raise UserError(f"The model {spec.name} magnifies {spec.scale} times; set sf to {spec.scale}, not {settings.basesr.sf}.")
+    patch = settings.basesr.chopping.pch_size
+    if patch % spec.lq_multiple:
+        raise UserError(f"pch_size must be a multiple of {spec.lq_multiple} for the model {spec.name}, and {patch} is not.")
+    check_timesteps(settings.timesteps, *spec.timesteps)
 
 
 def check_output_size(picture_size: tuple[int, int], limit_megapixels: float, scale: int) -> None:

@@ -6,6 +6,7 @@ As a class: `InvSamplerSR`. As a program: `python sampler_invsr.py --help`.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import sys
 import time
@@ -74,6 +75,13 @@ class InvSamplerSR:
         self._model = load_model(self.settings, announce, on_download)
         self.spec, self.device, self.dtype = self._model.spec, self._model.device, self._model.dtype
         check_model_can(self.settings, self.spec)
+
+    def with_settings(self, **overrides: Any) -> InvSamplerSR:
+        """A sampler over the same loaded model under changed settings, by their last names; this one stays as it is."""
+        other = copy.copy(self)
+        other.settings = self._with_overrides(overrides)
+        check_model_can(other.settings, self.spec)
+        return other
 
     def upscale(self, image: Source, on_progress: OnProgress | None = None, **overrides: Any) -> Result:
         """Upscale a path, a PIL image or an HWC array (uint8, uint16, or float in [0,1]).

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import numpy as np
 import pytest
 import torch
 
@@ -56,6 +57,15 @@ def embedded_sampler():
     return InvSamplerSR({"device": "cpu", "dtype": "float32"})
 
 
+@pytest.fixture(scope="session")
+def photo() -> np.ndarray:
+    """Shapes with edges, 120x132, uint8."""
+    y, x = np.mgrid[0:120, 0:132]
+    disc = ((y - 60) ** 2 + (x - 50) ** 2 < 900).astype(float)
+    stripes = ((x + 2 * y) // 9 % 2).astype(float)
+    return np.round(255 * np.stack([0.2 + 0.6 * disc, 0.1 + 0.7 * stripes, (x + y) / 252], -1)).astype(np.uint8)
+
+
 # ---- the web page in a real browser ----
 
 
@@ -70,28 +80,26 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 
 
 @pytest.fixture(scope="session")
-def serve(tmp_path_factory: pytest.TempPathFactory):
-    """serve(make, settings) -> (address of a page, its SharedSampler, the folder of its files); the model starts loading with `.start()`."""
+def page_files(tmp_path_factory: pytest.TempPathFactory):
+    """The folder of all uploads and results: Gradio has one for the whole process."""
+    folder = tmp_path_factory.mktemp("page")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def serve(page_files: Path):
+    """serve(make, settings) -> (address of a page, its SharedSampler); the model begins to load with `.start()`."""
     from app import build_page, launch
     from utils.page.shared_sampler import SharedSampler
     from utils.planning.settings import make_settings
 
-    pages, before = [], os.environ.get("GRADIO_TEMP_DIR")
-
-    def serve(make: Any, settings: Any) -> tuple[str, SharedSampler, Path]:
-        folder = tmp_path_factory.mktemp("page")
-        os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    def serve(make: Any, settings: Any) -> tuple[str, SharedSampler]:
         shared = SharedSampler(make, make_settings(settings))
-        pages.append(build_page(shared))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        return launch(pages[-1], "127.0.0.1", port), shared, folder
+        return launch(build_page(shared), "127.0.0.1", port), shared
 
-    yield serve
-    for page in pages:
-        page.close(verbose=False)
-    if before is None:
-        os.environ.pop("GRADIO_TEMP_DIR", None)
-    else:
-        os.environ["GRADIO_TEMP_DIR"] = before
+    return serve  # the servers end with the process; closing each takes seconds

@@ -102,6 +102,16 @@ def test_calls_leave_settings_alone(sampler):
     assert sampler.settings is before and sampler.plan(noise(20, 20)).timesteps == (200,)
 
 
+def test_one_model_under_several_settings(sampler):
+    other = sampler.with_settings(seed=7, color_fix="ycbcr")
+    assert other._model is sampler._model and (sampler.settings.seed, other.settings.seed) == (12345, 7)
+    picture = noise(20, 20)
+    assert np.array_equal(other.upscale(picture).picture, sampler.upscale(picture, seed=7, color_fix="ycbcr").picture)
+    for wrong in ({"pch_size": 72}, {"device": "cpu"}, {"sed": 1}):
+        with pytest.raises(UserError):
+            sampler.with_settings(**wrong)
+
+
 @pytest.mark.parametrize("negative_prompt", ["", "blurred", None])
 def test_guidance_works_on_chopped_pictures_and_uses_the_negative_prompt(tiny_config, sampler, negative_prompt):
     """Defect of the reference programs: guidance above 1 crashes on chopped pictures, or runs without its negative prompt."""

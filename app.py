@@ -1,0 +1,145 @@
+"""The web page. `python app.py` serves it; `build_page` makes it around any sampler."""
+
+import argparse
+import asyncio
+import atexit
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sampler_invsr import DEFAULT_CONFIG, InvSamplerSR
+from utils.page.shared_sampler import SharedSampler
+from utils.planning.errors import UserError
+from utils.planning.settings import make_settings
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+TITLE = "InvSR Studio"
+EXPLANATION = (
+    "Four times the size in one to five diffusion steps. Pictures stay on the computer that runs this page and are deleted when you close it."
+)
+FIRST_PORT = 7860
+LARGEST_UPLOAD = "100mb"
+LONGEST_QUEUE = 32
+
+
+def build_page(shared: SharedSampler) -> "gr.Blocks":
+    """The page around a sampler that may still be loading. Uploads and results lie in the folder GRADIO_TEMP_DIR; `launch` serves it."""
+    import gradio as gr
+
+    from utils.page import markup
+    from utils.page.sessions import Sessions
+    from utils.page.settings_form import SettingsForm
+    from utils.page.single_tab import SingleTab
+
+    sessions = Sessions(Path(gr.utils.get_upload_folder()))
+
+    async def follow_loading() -> AsyncIterator[tuple[str, str]]:
+        sessions.leave_overdue()
+        while (state := shared.state).phase == "loading":
+            yield markup.model_line(state, shared.settings), ""
+            await asyncio.sleep(0.3)
+        yield markup.model_line(state, shared.settings), markup.loading_error(state)
+
+    def leave(request: gr.Request) -> None:
+        sessions.leave(str(request.session_hash))
+
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
+        with gr.Row(elem_classes="sr-head"):
+            gr.HTML(markup.heading(TITLE, EXPLANATION))
+            model_line = gr.HTML(markup.model_line(shared.state, shared.settings), elem_id="model")
+        model_error = gr.HTML(elem_id="model-error")
+        with gr.Row():
+            with gr.Column(scale=4, min_width=320), gr.Tabs(), gr.Tab("Single image"):
+                single = SingleTab(shared, sessions)
+            with gr.Column(scale=1, min_width=280), gr.Tabs(), gr.Tab("Settings"):
+                form = SettingsForm(shared.settings)
+        single.connect(form)
+        loaded = page.load(follow_loading, None, [model_line, model_error], api_visibility="private", show_progress="hidden", concurrency_limit=None)
+        single.describe_after(loaded)
+        page.unload(leave)
+    return page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=1, api_open=False)
+
+
+def launch(page: "gr.Blocks", host: str, port: int | None) -> str:
+    """Serve the page without waiting for its end; its address. Without a port, the first free one from 7860 on. UserError if there is none."""
+    from utils.page.theme import STYLE, theme
+
+    try:
+        _, address, _ = page.launch(
+            server_name=host,
+            server_port=port,
+            prevent_thread_lock=True,
+            quiet=True,
+            inbrowser=False,
+            share=False,
+            max_file_size=LARGEST_UPLOAD,
+            allowed_paths=[],
+            enable_monitoring=False,
+            mcp_server=False,
+            ssr_mode=False,
+            pwa=False,
+            run_history=False,
+            footer_links=[],
+            theme=theme(),
+            css_paths=STYLE,
+        )
+    except OSError:
+        raise UserError(f"The page cannot be served at {host}, port {port or FIRST_PORT}; name a free one with --port, or another --host.") from None
+    return address
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve the page until Ctrl-C; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # gradio's calls of its own server
+    try:
+        shared = SharedSampler(InvSamplerSR, make_settings(options.config))
+        _keep_files_apart()
+        page = build_page(shared)
+        address = launch(page, options.host, options.port)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(_greeting(address, options.host, options.port), flush=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the files of visitors are deleted then, too
+    shared.start()  # only now: importing torch must not hold up the page
+    page.block_thread()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Serve the web page.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1, this machine only; 0.0.0.0 is every network)")
+    parser.add_argument("--port", type=int, help=f"port (default: the first free one from {FIRST_PORT} on)")
+    parser.add_argument("--config", default=str(DEFAULT_CONFIG), help="settings file (default: the embedded model)")
+    return parser
+
+
+def _keep_files_apart() -> None:
+    """Give uploads and results a folder of this process, deleted at its end, unless the operator has chosen one."""
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    if "GRADIO_TEMP_DIR" not in os.environ:
+        folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="invsr-page-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _greeting(address: str, host: str, port: int | None) -> str:
+    words = f"{TITLE} is at {address} (Ctrl-C ends it)."
+    if port is None and not address.rstrip("/").endswith(f":{FIRST_PORT}"):
+        words += f" Port {FIRST_PORT} was taken."
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        words += " Everybody who can reach this machine can use the page: it has no login."
+    return words
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""Files of visitors."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from utils.page import sessions as sessions_module
+from utils.page.sessions import Sessions
+
+
+def upload(root: Path, name: str) -> Path:
+    path = root / "upload" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"picture")
+    return path
+
+
+@pytest.mark.parametrize("session_id", ["plain", "../../outside", "/etc", ""])
+def test_an_id_chosen_by_a_browser_never_becomes_part_of_a_path(tmp_path, session_id):
+    folder = Sessions(tmp_path).new_folder(session_id)
+    assert folder.is_dir()
+    assert folder.parent.parent == tmp_path
+    assert not session_id or session_id not in str(folder.relative_to(tmp_path))
+
+
+def test_folders_differ_from_run_to_run_and_cannot_be_guessed(tmp_path):
+    sessions = Sessions(tmp_path)
+    folders = {sessions.new_folder("a") for _ in range(3)} | {sessions.new_folder("b")}
+    assert len({folder.name for folder in folders}) == 4
+    assert all(len(folder.name) == 32 for folder in folders)
+
+
+def test_leaving_deletes_the_sessions_files_stops_its_run_and_nothing_else(tmp_path):
+    sessions = Sessions(tmp_path)
+    mine, theirs = upload(tmp_path, "mine.png"), upload(tmp_path, "theirs.png")
+    sessions.own_upload("me", mine)
+    sessions.own_upload("they", theirs)
+    folders = sessions.new_folder("me"), sessions.new_folder("they")
+    stop = sessions.run_stop("me")
+    sessions.leave("me")
+    assert stop.is_set()
+    assert (mine.exists(), folders[0].exists()) == (False, False)
+    assert (theirs.exists(), folders[1].exists()) == (True, True)
+    assert not sessions.run_stop("they").is_set()
+
+
+def test_a_file_that_two_visitors_uploaded_stays_until_both_have_left(tmp_path):
+    sessions, path = Sessions(tmp_path), upload(tmp_path, "same.png")
+    sessions.own_upload("me", path)
+    sessions.own_upload("they", path)
+    sessions.leave("me")
+    assert path.exists()
+    sessions.leave("they")
+    assert not path.exists()
+    assert not path.parent.exists()
+
+
+def test_a_new_run_stops_the_one_before_it_deletes_its_files_and_is_not_stopped_itself(tmp_path):
+    sessions = Sessions(tmp_path)
+    sessions.begin_run("me")
+    first, folder = sessions.run_stop("me"), sessions.new_folder("me")
+    sessions.begin_run("me")
+    assert first.is_set()
+    assert not folder.exists()
+    assert not sessions.run_stop("me").is_set()
+    assert sessions.new_folder("me").is_dir()
+
+
+def test_sessions_that_never_say_goodbye_end_by_age(tmp_path, monkeypatch):
+    sessions = Sessions(tmp_path)
+    old = sessions.new_folder("old")
+    now = time.monotonic()
+    monkeypatch.setattr(sessions_module.time, "monotonic", lambda: now + sessions_module.LONGEST_STAY + 1)
+    new = sessions.new_folder("new")
+    sessions.leave_overdue()
+    assert (old.exists(), new.exists()) == (False, True)

@@ -1,0 +1,245 @@
+"""The web page, in a real browser."""
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+from playwright.sync_api import Page, expect
+
+from sampler_invsr import InvSamplerSR
+from utils.planning.errors import UserError
+
+PROJECT = Path(__file__).resolve().parents[1]
+SLOWEST = 30_000  # milliseconds
+
+
+class WatchedSampler(InvSamplerSR):
+    """The real sampler; it can be held after its first tile batch, and counts its runs and tiles."""
+
+    gate = threading.Event()
+    running = most_running = tiles = 0
+
+    def inference(self, in_path, out_path, bs=1, on_progress=None):
+        def watch(done, total, preview):
+            WatchedSampler.tiles += 1
+            on_progress(done, total, preview)
+            assert WatchedSampler.gate.wait(SLOWEST / 1000)
+
+        WatchedSampler.running += 1
+        WatchedSampler.most_running = max(WatchedSampler.most_running, WatchedSampler.running)
+        try:
+            return super().inference(in_path, out_path, bs, watch)
+        finally:
+            WatchedSampler.running -= 1
+
+
+@pytest.fixture(autouse=True)
+def let_tiles_pass():
+    WatchedSampler.gate.set()
+    WatchedSampler.most_running = WatchedSampler.tiles = 0
+    yield
+    WatchedSampler.gate.set()
+
+
+@pytest.fixture(scope="module")
+def address(serve, tiny_config) -> str:
+    """Of a page whose model is ready."""
+    address, shared = serve(WatchedSampler, tiny_config)
+    shared.start()
+    shared.get()
+    return address
+
+
+@pytest.fixture
+def open_page(page: Page, address: str) -> Page:
+    page.goto(address)
+    expect(page.locator("#model")).to_contain_text("ready on cpu, float32", timeout=SLOWEST)
+    return page
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory) -> Path:
+    """16 bits are for the unit tests; this one has what a careless page loses: transparency, a colour profile, EXIF."""
+    pixels = np.random.default_rng(7).integers(0, 256, (64, 96, 4), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x010E] = "a description"
+    path = tmp_path_factory.mktemp("pictures") / "my picture (1).png"
+    Image.fromarray(pixels).save(path, icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), exif=exif)
+    return path
+
+
+def choose(page: Page, path: Any) -> None:
+    page.locator("#upload input[type=file]").set_input_files(path)
+
+
+def test_a_picture_is_upscaled_compared_and_downloaded_as_the_command_line_writes_it(open_page, address, picture, tiny_config, tmp_path):
+    requests: list[str] = []
+    open_page.on("request", lambda request: requests.append(request.url))
+    open_page.reload()
+    choose(open_page, picture)
+    expect(open_page.locator("#about")).to_contain_text("384 × 256")
+    expect(open_page.locator("#about")).to_contain_text("2 tiles of 64 × 64")
+    expect(open_page.locator("#about")).to_contain_text("transparency, colour profile, EXIF")
+
+    open_page.get_by_role("spinbutton", name="Number of steps").fill("2")
+    open_page.get_by_label("Random seed").fill("7")
+    open_page.get_by_role("button", name="Process").click()
+    expect(open_page.locator("#status")).to_contain_text("Done in", timeout=SLOWEST)
+    for side in (0, 1):
+        image = open_page.locator("#comparison img").nth(side)
+        expect(image).to_be_visible()
+        open_page.wait_for_function(
+            "image => image.complete && image.naturalWidth === 384 && image.naturalHeight === 256", arg=image.element_handle()
+        )
+    open_page.get_by_role("button", name="Why").click()
+    expect(open_page.locator("#why")).to_contain_text("2 steps from timestep 200")
+
+    with open_page.expect_download() as event:
+        open_page.locator("#download").click()
+    assert event.value.suggested_filename == "my picture (1).png"
+    settings = tiny_config | {"timesteps": [200, 100], "seed": 7}
+    (row,) = InvSamplerSR(settings).inference(picture, tmp_path)
+    assert Path(event.value.path()).read_bytes() == row.output.read_bytes()
+
+    assert len(requests) > 5
+    assert [url for url in requests if not url.startswith((address, "data:", "blob:"))] == []
+
+
+def test_a_run_is_cancelled_at_its_next_tile_batch_and_another_one_waits_for_that(open_page, tmp_path):
+    path = tmp_path / "large.png"
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (128, 192, 3), dtype=np.uint8)).save(path)
+    choose(open_page, path)
+    expect(open_page.locator("#about")).to_contain_text("15 tiles")
+
+    WatchedSampler.gate.clear()
+    process, cancel = (open_page.get_by_role("button", name=name) for name in ("Process", "Cancel"))
+    process.click()
+    expect(open_page.locator("#preview img")).to_be_visible(timeout=SLOWEST)
+    expect(open_page.locator("#status")).to_contain_text("Tile 4 of 15")
+    expect(open_page.get_by_role("progressbar")).to_be_visible()
+    cancel.click()
+    expect(open_page.locator("#status")).to_contain_text("Stopped")
+    expect(cancel).to_be_hidden()
+
+    process.click()
+    expect(open_page.locator("#status")).to_contain_text("Waiting for the model")
+    assert (WatchedSampler.running, WatchedSampler.tiles) == (1, 1)
+    WatchedSampler.gate.set()
+    expect(open_page.locator("#status")).to_contain_text("Done in", timeout=SLOWEST)
+    assert (WatchedSampler.most_running, WatchedSampler.tiles) == (1, 2 + 4)  # the cancelled run ended with its second batch
+
+
+def test_the_page_is_up_while_the_model_is_loading(page, serve, tiny_config, picture):
+    loading = threading.Event()
+
+    def make(*arguments):
+        assert loading.wait(SLOWEST / 1000)
+        return InvSamplerSR(*arguments)
+
+    address, shared = serve(make, tiny_config)
+    shared.start()
+    page.goto(address)
+    expect(page.locator("#model")).to_contain_text("Loading the model")
+    choose(page, picture)
+    expect(page.locator("#about")).to_contain_text("96 × 64")
+    page.get_by_role("button", name="Process").click()
+    expect(page.locator("#status")).to_contain_text("Waiting for the model")
+    loading.set()
+    expect(page.locator("#model")).to_contain_text("Model pipeline_tiny ready on cpu, float32", timeout=SLOWEST)
+    expect(page.locator("#about")).to_contain_text("384 × 256")
+    expect(page.locator("#status")).to_contain_text("Done in", timeout=SLOWEST)
+
+
+def test_a_model_that_cannot_be_loaded_is_explained(page, serve, tiny_config, picture):
+    def make(*arguments):
+        raise UserError("There is no model folder weights/elsewhere; name one in diffusers layout.")
+
+    address, shared = serve(make, tiny_config)
+    shared.start()
+    page.goto(address)
+    expect(page.locator("#model")).to_contain_text("The model could not be loaded")
+    expect(page.locator("#model-error [role=alert]")).to_contain_text("There is no model folder weights/elsewhere")
+    choose(page, picture)
+    page.get_by_role("button", name="Process").click()
+    expect(page.locator("#status [role=alert]")).to_contain_text("There is no model folder weights/elsewhere")
+    expect(page.get_by_role("button", name="Process")).to_be_enabled()
+
+
+def test_a_file_that_cannot_be_used_is_refused_in_a_sentence(open_page, picture, tmp_path):
+    whole = picture.read_bytes()
+    Image.new("L", (4000, 3000)).save(tmp_path / "huge.png")
+    refused = {
+        "cut.png": (whole[: len(whole) // 2], "the file is damaged"),
+        "empty.png": (b"", "the file is empty"),
+        "page.png": (b"<html><script>document.title='stolen'</script></html>", "it is not a picture"),
+        "drawing.svg": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "it is not a picture"),
+        "notes {{1+1}} ${1}.txt": (b"hello", "it is not a picture"),
+        "huge.png": ((tmp_path / "huge.png").read_bytes(), "too large"),
+    }
+    for name, (content, reason) in refused.items():
+        choose(open_page, {"name": name, "mimeType": "image/png", "buffer": content})
+        expect(open_page.locator("#about [role=alert]")).to_contain_text(name.partition(" ")[0])
+        expect(open_page.locator("#about [role=alert]")).to_contain_text(reason)
+        expect(open_page.get_by_role("button", name="Process")).to_be_disabled()
+        open_page.locator("#upload").get_by_label("Clear").click()
+        expect(open_page.locator("#about")).to_be_hidden()
+    choose(open_page, picture)
+    expect(open_page.get_by_role("button", name="Process")).to_be_enabled()
+    expect(open_page).to_have_title("InvSR Studio")
+
+
+def test_a_setting_that_the_model_cannot_do_is_explained_at_once(open_page, picture):
+    choose(open_page, picture)
+    expect(open_page.locator("#about")).to_contain_text("2 tiles of 64 × 64")
+    open_page.get_by_label("Chopping size").fill("100")
+    expect(open_page.locator("#about [role=alert]")).to_contain_text("pch_size must be a multiple of")
+    open_page.get_by_role("button", name="Process").click()
+    expect(open_page.locator("#status [role=alert]")).to_contain_text("pch_size must be a multiple of")
+
+
+def test_what_a_session_uploaded_and_made_is_deleted_when_it_ends(open_page, page_files, picture, tmp_path):
+    mine = tmp_path / "mine.png"
+    with Image.open(picture) as image:
+        image.crop((0, 0, 70, 64)).save(mine)
+    choose(open_page, mine)
+    expect(open_page.locator("#about")).to_contain_text("280 × 256")
+    open_page.get_by_role("button", name="Process").click()
+    expect(open_page.locator("#status")).to_contain_text("Done in", timeout=SLOWEST)
+    assert len(list(page_files.rglob("mine.png"))) == 2
+    open_page.close()
+    deadline = time.monotonic() + 10
+    while list(page_files.rglob("mine.png")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert list(page_files.rglob("mine.png")) == []
+
+
+def test_an_unexpected_failure_is_a_plain_sentence_with_a_request_id_and_its_traceback_is_in_the_log(open_page, picture, monkeypatch, caplog):
+    def fail(*arguments, **options):
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(WatchedSampler, "inference", fail)
+    choose(open_page, picture)
+    open_page.get_by_role("button", name="Process").click()
+    expect(open_page.locator("#status [role=alert]")).to_contain_text("Something went wrong in the program")
+    expect(open_page.locator("body")).not_to_contain_text("secret detail")
+    request = open_page.locator("#status").inner_text().split("request ")[1].split()[0]
+    assert f"request {request} failed" in caplog.text
+    assert "secret detail" in caplog.text
+
+
+def test_importing_the_page_imports_nothing_heavy():
+    check = "import app, sys; print([name for name in ('torch', 'diffusers', 'transformers', 'gradio') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", check], cwd=PROJECT, capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_a_wrong_settings_file_ends_the_program_with_a_sentence(tmp_path, capsys):
+    from app import main
+
+    assert main(["--config", str(tmp_path / "none.yaml")]) == 2
+    assert "does not exist" in capsys.readouterr().err

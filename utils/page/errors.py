@@ -1,0 +1,27 @@
+"""What the page says when something fails; the log has the rest."""
+
+import logging
+import secrets
+
+from utils.planning.errors import UserError
+
+LOG = logging.getLogger("invsr.page")
+_OUT_OF_MEMORY = "There was not enough memory; use a smaller picture or a smaller chopping size."
+
+
+def explained(error: BaseException) -> str:
+    """One sentence for the visitor, and one line in the log under the same request id (with the traceback where the fault is ours)."""
+    request = secrets.token_hex(4)
+    if isinstance(error, UserError):
+        LOG.info("request %s refused: %s", request, error)
+        return _ended(str(error))
+    # torch.OutOfMemoryError by its name, so that nothing heavy is imported for it
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        LOG.error("request %s ran out of memory: %s", request, error)
+        return _OUT_OF_MEMORY
+    LOG.error("request %s failed", request, exc_info=error)
+    return f"Something went wrong in the program; try again, or look for request {request} in its log."
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."

@@ -1,0 +1,95 @@
+"""The pieces of HTML that the page is written in; everything that comes from a visitor or a file is escaped here."""
+
+import html
+import re
+from collections.abc import Iterable
+
+from utils.models.downloading import INVSR_NOISE_PREDICTOR, SD_TURBO
+from utils.page.shared_sampler import LoadingState
+from utils.planning.settings import Settings
+
+# Gradio reads the value of an HTML component as a template: braces and dollars of texts must not look like one.
+_TEMPLATE = str.maketrans({"{": "&#123;", "}": "&#125;", "$": "&#36;"})
+_ADDRESS = re.compile(r"https://[^\s<]+")
+
+_PICTURE_SIGN = (
+    '<svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.2" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">'
+    '<rect x="3" y="4" width="18" height="16" rx="2"/><path d="M12 4v16M3 16l4-4 5 5M12 13l3-3 6 6"/><circle cx="16.5" cy="8" r="1.2"/></svg>'
+)
+
+
+def text(words: str) -> str:
+    """Words as HTML that shows just these words."""
+    return html.escape(words).translate(_TEMPLATE)
+
+
+def heading(title: str, explanation: str) -> str:
+    return f'<h1 class="sr-title">{text(title)}</h1><p class="sr-explanation">{text(explanation)}</p>'
+
+
+def model_line(state: LoadingState, settings: Settings) -> str:
+    """How loading stands, in a few words, and under which terms the model may be used."""
+    words = "The model could not be loaded" if state.phase == "failed" else state.sentence
+    notes = "".join(f"<p>{_linked(note)}</p>" for note in licences(settings))
+    return f'<div class="sr-model {state.phase}" role="status"><span class="sr-dot"></span>{text(words)}</div><div class="sr-licences">{notes}</div>'
+
+
+def loading_error(state: LoadingState) -> str:
+    """Why the model could not be loaded, or nothing."""
+    return error(state.sentence) if state.phase == "failed" else ""
+
+
+def licences(settings: Settings) -> list[str]:
+    """A sentence for each part of the model that others publish under terms of their own."""
+    notes = []
+    if settings.sd_pipe.params.pretrained_model_name_or_path.rstrip("/").rsplit("/", 1)[-1] == SD_TURBO.repo_id.rsplit("/", 1)[-1]:
+        notes.append(f"SD-Turbo: {SD_TURBO.licence}")
+    if (settings.model_start.ckpt_path or "").rsplit("/", 1)[-1] in INVSR_NOISE_PREDICTOR.patterns:
+        notes.append(f"Noise predictor: {INVSR_NOISE_PREDICTOR.licence}")
+    return notes
+
+
+def facts(rows: Iterable[tuple[str, str]]) -> str:
+    """Names and values in two columns."""
+    cells = "".join(f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in rows)
+    return f'<dl class="sr-facts">{cells}</dl>'
+
+
+def picture(uri: str, description: str, css_class: str) -> str:
+    return f'<img class="sr-{css_class}" src="{uri}" alt="{text(description)}" decoding="sync">'
+
+
+def notice(sentence: str) -> str:
+    return f'<p class="sr-notice">{text(sentence)}</p>'
+
+
+def success(sentence: str) -> str:
+    return f'<p class="sr-success" role="status">{text(sentence)}</p>'
+
+
+def empty(sentence: str) -> str:
+    """What stands where nothing is yet."""
+    return f'<div class="sr-empty">{_PICTURE_SIGN}<p>{text(sentence)}</p></div>'
+
+
+def error(sentence: str) -> str:
+    return f'<p class="sr-error" role="alert">{text(sentence)}</p>'
+
+
+def progress(sentence: str, part: float | None) -> str:
+    """A bar, `part` of it full, or moving where that is not known."""
+    if part is None:
+        return f'<div class="sr-progress"><p role="status">{text(sentence)}</p><div class="sr-bar unknown"><div></div></div></div>'
+    percent = f"{part:.1%}"
+    return (
+        f'<div class="sr-progress"><p>{text(sentence)}</p><div class="sr-bar" role="progressbar" aria-valuemin="0" aria-valuemax="100"'
+        f' aria-valuenow="{part * 100:.0f}" aria-label="{text(sentence)}"><div style="width:{percent}"></div></div></div>'
+    )
+
+
+def reasons(sentences: Iterable[str]) -> str:
+    return f'<ul class="sr-reasons">{"".join(f"<li>{text(sentence)}</li>" for sentence in sentences)}</ul>'
+
+
+def _linked(note: str) -> str:
+    return _ADDRESS.sub(lambda match: f'<a href="{match[0]}" target="_blank" rel="noopener noreferrer">the terms</a>', text(note))

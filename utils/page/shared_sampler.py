@@ -1,0 +1,85 @@
+"""The one sampler that all visitors share: loaded behind the page, with one run at a time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from utils.page.errors import explained
+from utils.planning.errors import UserError
+from utils.planning.settings import Settings
+
+if TYPE_CHECKING:
+    from sampler_invsr import InvSamplerSR
+
+LOG = logging.getLogger("invsr.page")
+_POLL = 0.2  # seconds between two looks at whether a waiting run was cancelled
+
+
+class Cancelled(Exception):
+    """The visitor no longer wants the run."""
+
+
+@dataclass(frozen=True)
+class LoadingState:
+    """Where loading stands, with a sentence for the page."""
+
+    phase: Literal["loading", "ready", "failed"]
+    sentence: str
+
+
+class SharedSampler:
+    """Makes a sampler in the background and lends it to one run after another.
+
+    `make(settings, announce, on_download)` is InvSamplerSR or something that behaves like it.
+    """
+
+    def __init__(self, make: Callable[..., InvSamplerSR], settings: Settings) -> None:
+        self.settings = settings
+        self.state = LoadingState("loading", "Loading the model…")
+        self._make = make
+        self._sampler: InvSamplerSR | None = None
+        self._finished = threading.Event()
+        self._turn = threading.Lock()
+
+    def start(self) -> None:
+        """Begin loading; to be called once, when the page is up."""
+        threading.Thread(target=self._load, name="loading", daemon=True).start()
+
+    def get(self, stop: threading.Event | None = None) -> InvSamplerSR:
+        """The sampler, as soon as it is loaded. UserError if it cannot be; Cancelled if `stop` is set before."""
+        while not self._finished.wait(_POLL):
+            if stop and stop.is_set():
+                raise Cancelled
+        if self._sampler is None:
+            raise UserError(self.state.sentence)
+        return self._sampler
+
+    @contextmanager
+    def turn(self, stop: threading.Event) -> Iterator[None]:
+        """Have the model alone. A run that was cancelled keeps its turn until it notices, so the next one may wait here; Cancelled ends the wait."""
+        while not self._turn.acquire(timeout=_POLL):
+            if stop.is_set():
+                raise Cancelled
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    def _load(self) -> None:
+        try:
+            sampler = self._make(self.settings.to_dict(), LOG.info, self._report_download)
+            precision = str(sampler.dtype).removeprefix("torch.")
+            self._sampler = sampler
+            self.state = LoadingState("ready", f"Model {sampler.spec.name} ready on {sampler.device.type}, {precision}")
+            LOG.info(self.state.sentence)
+        except Exception as error:  # whatever it is, the page must not say "loading" for ever
+            self.state = LoadingState("failed", explained(error))
+        self._finished.set()
+
+    def _report_download(self, done: int, total: int) -> None:
+        self.state = LoadingState("loading", f"Downloading the model: {done / total:.0%} of {total / 1e9:.2f} GB")

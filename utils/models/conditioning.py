@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -54,9 +54,10 @@ class TextConditioner:
 
         logging.disable_progress_bar()  # a bar over weights would break into ours
         tokenizer = CLIPTokenizer.from_pretrained(self._folder / "tokenizer", local_files_only=True)
-        encoder = CLIPTextModel.from_pretrained(
+        encoder: Any = CLIPTextModel.from_pretrained(
             self._folder / "text_encoder", dtype=self._dtype, variant=self._variant, use_safetensors=True, local_files_only=True
-        ).to(self._device)
+        )
+        encoder = encoder.to(self._device)
         tokens = tokenizer(texts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt")
         with torch.no_grad():
             embeddings = encoder(tokens.input_ids.to(self._device))[0]

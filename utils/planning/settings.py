@@ -177,7 +177,7 @@ def parse_assignments(words: list[str]) -> dict[str, Any]:
 
 def _plain(values: dict[Any, Any]) -> dict[Any, Any]:
     """Nested OmegaConf values as plain ones, null colour fix as "none", and the absent settings taken out where they are off."""
-    plain = {name: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value for name, value in values.items()}
+    plain: dict[Any, Any] = {name: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value for name, value in values.items()}
     _refuse_interpolation(plain)
     for name in ABSENT:
         if plain.pop(name, None) not in (None, False):

@@ -45,15 +45,6 @@ def recipe() -> Recipe:
 
 
 @pytest.fixture(scope="session")
-def photo() -> np.ndarray:
-    """Shapes with edges, 120x132, uint8."""
-    y, x = np.mgrid[0:120, 0:132]
-    disc = ((y - 60) ** 2 + (x - 50) ** 2 < 900).astype(float)
-    stripes = ((x + 2 * y) // 9 % 2).astype(float)
-    return np.round(255 * np.stack([0.2 + 0.6 * disc, 0.1 + 0.7 * stripes, (x + y) / 252], -1)).astype(np.uint8)
-
-
-@pytest.fixture(scope="session")
 def photo_folder(photo, tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     for k in range(3):

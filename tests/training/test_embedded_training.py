@@ -18,7 +18,7 @@ from utils.training.embedded_model import build_denoiser, measure_channel_std
 from utils.training.export import export_model
 from utils.training.objective import charbonnier, estimate, in_precision
 from utils.training.trainer import STOPPED, Trainer, export_run, train
-from utils.training.validation import psnr_gains, psnr_y, upscale
+from utils.training.validation import psnr_gains, upscale
 
 
 @pytest.fixture
@@ -92,13 +92,6 @@ def test_class_labels_steer_the_picture(denoiser, photo):
     wake(denoiser)
     lq = photo[:16, :16].astype(np.float32) / 255
     assert (upscale(denoiser, lq, [200], 2.0) - upscale(denoiser, lq, [200], 1.0)).abs().max() > 1e-4
-
-
-def test_psnr_is_of_limited_range_luma_without_the_border():
-    grey = torch.full((1, 3, 32, 32), 100 / 255)
-    brighter = grey + 10 / 255
-    brighter[..., :4, :] = 0
-    assert psnr_y(brighter, grey) == pytest.approx(20 * np.log10(255 / (10 * 219 / 255)), abs=1e-6)
 
 
 def test_resuming_after_a_kill_continues_exactly(recipe, photo_folder, tmp_path):

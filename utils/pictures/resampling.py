@@ -1,4 +1,4 @@
-"""The two bicubic kernels of the method: one for the network's input, one for the reference that stages compare with."""
+"""Resizing: the two bicubic kernels of the method, one for the network's input, one for the reference that stages compare with; and Lanczos."""
 
 import torch
 import torch.nn.functional as F
@@ -12,3 +12,8 @@ def bicubic(rgb: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 def bicubic_antialiased(rgb: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Antialiased bicubic (a = -0.5, not clamped) of [B,C,h,w] to `size` (H, W): the colour reference, and every reduction."""
     return F.interpolate(rgb.float(), size=size, mode="bicubic", align_corners=False, antialias=True)
+
+
+def lanczos(rgb: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Lanczos with three lobes, as Pillow's: antialiased where it reduces, not clamped; [B,C,h,w] to `size` (H, W)."""
+    return F.interpolate(rgb.float(), size=size, mode="lanczos", align_corners=False, antialias=True)

@@ -11,8 +11,8 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from utils.models.conditioning import CLEAN, DEGRADED
+from utils.pictures.degradations import Degradation, blur, degrade, draw_degradation, gaussian_kernel
 from utils.planning.errors import UserError
-from utils.training.degradations import Degradation, blur, degrade, draw_degradation, gaussian_kernel
 from utils.training.recipe import Recipe
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from utils.metrics.fidelity import psnr_y
 from utils.models.conditioning import ClassConditioner
 from utils.models.denoising import Denoiser, sample
 from utils.pictures.resampling import bicubic
 from utils.training.dataset import to_tensor
-
-BORDER = 4
-"""Pixels cut off at each side before measuring, as the literature does at a scale of 4."""
 
 
 def psnr_gains(denoiser: Denoiser, pairs: Sequence[tuple[np.ndarray, np.ndarray]], timesteps: Sequence[int]) -> list[float]:
@@ -29,15 +27,3 @@ def upscale(denoiser: Denoiser, lq: np.ndarray, timesteps: Sequence[int], guidan
     """lq [h,w,3] -> the model's picture [1,3,H,W], in one piece."""
     conditioning = ClassConditioner(torch.device("cpu"))("", None, guidance)
     return sample(denoiser, to_tensor([lq]), timesteps, guidance, conditioning, "mean")
-
-
-def psnr_y(rgb: torch.Tensor, target: torch.Tensor) -> float:
-    """PSNR of BT.601 limited-range luma of [1,3,H,W] pictures, clamped and rounded to 8 bits, without the border; in decibels."""
-    difference = (luma(rgb) - luma(target))[..., BORDER:-BORDER, BORDER:-BORDER]
-    return float(10 * torch.log10(255**2 / (difference**2).mean()))
-
-
-def luma(rgb: torch.Tensor) -> torch.Tensor:
-    """BT.601 limited-range luma, 16..235, of rgb [B,3,H,W] rounded to 8 bits."""
-    r, g, b = ((rgb.double().clamp(0, 1) * 255).round() / 255).unbind(1)
-    return 16 + 65.481 * r + 128.553 * g + 24.966 * b

@@ -1,11 +1,12 @@
 """How a sharp picture becomes a poor low-resolution one: blur, reduction, noise and JPEG, in that order.
 
-Pure functions on float32 pictures [H,W,3] in [0,1]. Whatever is random takes a numpy Generator, so the same seed degrades the same way.
-Training draws its low-resolution crops from here; making test sets from folders uses the same functions.
+Pure functions on float32 pictures [H,W,3] (or [H,W,1] for grey) in [0,1]. Whatever is random takes a numpy Generator, so the same seed degrades the
+same way. Training draws its low-resolution crops from here; making test sets from folders uses the same functions.
 """
 
 import io
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,15 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from utils.pictures.resampling import bicubic_antialiased
+from utils.pictures.resampling import bicubic_antialiased, lanczos
+
+KERNELS: dict[str, Callable[[torch.Tensor, tuple[int, int]], torch.Tensor]] = {
+    "bicubic": bicubic_antialiased,
+    "bilinear": lambda rgb, size: F.interpolate(rgb, size=size, mode="bilinear", antialias=True),
+    "lanczos": lanczos,
+    "area": lambda rgb, size: F.interpolate(rgb, size=size, mode="area"),
+}
+"""How pictures are made smaller, by name: [B,C,H,W] and a size -> [B,C,h,w], not clamped; all but "area" as Pillow does."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +30,7 @@ class Degradation:
     """One way of losing detail. Lengths are high-resolution pixels; the defaults are the bicubic reduction alone."""
 
     factor: int = 4
+    kernel: str = "bicubic"  # of the reduction; a name of KERNELS
     blur_sigma: tuple[float, float] = (0.0, 0.0)  # along the blur's two axes; zero for no blur
     blur_angle: float = 0.0  # radians, of the first axis against the horizontal
     detour: float = 1.0  # the picture is resized by this factor and back before the reduction; 1 for no detour
@@ -29,7 +39,7 @@ class Degradation:
 
 
 def degrade(rgb: np.ndarray, how: Degradation, rng: np.random.Generator) -> np.ndarray:
-    """rgb [H,W,3], H and W multiples of the factor -> the low-resolution picture [H/factor,W/factor,3], rounded to 8 bits."""
+    """rgb [H,W,C], H and W multiples of the factor -> the low-resolution picture [H/factor,W/factor,C], rounded to 8 bits."""
     height, width = rgb.shape[:2]
     if height % how.factor or width % how.factor:
         raise ValueError(f"{height}x{width} is not a multiple of {how.factor}")
@@ -37,7 +47,7 @@ def degrade(rgb: np.ndarray, how: Degradation, rng: np.random.Generator) -> np.n
         rgb = blur(rgb, gaussian_kernel(how.blur_sigma, how.blur_angle))
     if how.detour != 1:
         rgb = resize(resize(rgb, (max(1, round(height * how.detour)), max(1, round(width * how.detour)))), (height, width))
-    rgb = resize(rgb, (height // how.factor, width // how.factor))
+    rgb = resize(rgb, (height // how.factor, width // how.factor), how.kernel)
     if how.noise_sd > 0:
         rgb = rgb + how.noise_sd * rng.standard_normal(rgb.shape, dtype=np.float32)
     if how.jpeg_quality is not None:
@@ -78,16 +88,17 @@ def blur(rgb: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     return _to_array(F.conv2d(colours, torch.from_numpy(kernel)[None, None]).transpose(0, 1))
 
 
-def resize(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Bicubic (a = -0.5) with antialiasing to (height, width)."""
-    return _to_array(bicubic_antialiased(_to_tensor(rgb), size))
+def resize(rgb: np.ndarray, size: tuple[int, int], kernel: str = "bicubic") -> np.ndarray:
+    """To (height, width) with a kernel of KERNELS."""
+    return _to_array(KERNELS[kernel](_to_tensor(rgb), size))
 
 
 def jpeg(rgb: np.ndarray, quality: int) -> np.ndarray:
-    """What is left after JPEG at `quality` (1..95) with 4:2:0 chroma."""
+    """What is left after JPEG at `quality` (1..95) with 4:2:0 chroma; one channel is stored as grey."""
     buffer = io.BytesIO()
-    Image.fromarray(_to_uint8(rgb)).save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
-    return np.asarray(Image.open(buffer), dtype=np.float32) / 255
+    pixels = _to_uint8(rgb)
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
+    return np.asarray(Image.open(buffer), dtype=np.float32).reshape(pixels.shape) / 255
 
 
 def round_to_8_bits(rgb: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils.training.degradations import Degradation, blur, degrade, draw_degradation, gaussian_kernel, resize
+from utils.pictures.degradations import Degradation, blur, degrade, draw_degradation, gaussian_kernel, resize
 
 
 @given(seed=st.integers(0, 2**32), height=st.integers(1, 12), width=st.integers(1, 12))

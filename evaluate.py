@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from utils.planning.arguments import OneLineParser
 from utils.planning.errors import UserError
 
 if TYPE_CHECKING:
@@ -167,9 +168,7 @@ def _say(sentence: str) -> None:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="evaluate.py", description="Measures picture quality, and makes pictures to measure with.", epilog=EXIT_CODES
-    )
+    parser = OneLineParser(prog="evaluate.py", description="Measures picture quality, and makes pictures to measure with.", epilog=EXIT_CODES)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser(

@@ -14,15 +14,17 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from io import TextIOWrapper
 from itertools import product
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from utils.planning.arguments import OneLineParser
 from utils.planning.errors import UserError
 from utils.planning.geometry import Box
-from utils.planning.plan import Plan, check_model_can, make_plan
-from utils.planning.settings import DOTTED_NAMES, Settings, make_settings, parse_assignments, with_overrides
+from utils.planning.plan import Plan, check_model_can, check_output_size, make_plan
+from utils.planning.settings import Settings, make_settings, parse_assignments, with_overrides
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parent
 DEFAULT_CONFIG = PROJECT / "configs" / "sample-tiny.yaml"
-FIXED_AT_LOADING = ("pretrained_model_name_or_path", "revision", "ckpt_path", "device", "dtype")
 
 
 @dataclass(frozen=True)
@@ -135,8 +136,15 @@ class InvSamplerSR:
         eps: None draws from the seed, "mean" takes the means of both posteriors, {"predictor": ..., "vae": ...} are standard normal
         draws over the latents of the whole padded picture [B,C,H,W], of which every tile takes its window.
         """
+        import torch
+
+        from utils.models.draws import check_draws
+
+        _check_pictures(lq)
         plan = make_plan((lq.shape[-2], lq.shape[-1]), self.settings, self.spec)
-        return self._finish(self._compute(lq, plan, self.settings, eps), lq, plan)
+        check_draws(eps, len(lq), plan.lq_size, self.spec)
+        with torch.no_grad():
+            return self._finish(self._compute(lq, plan, self.settings, eps), lq, plan)
 
     def sample_patches(
         self, lq: torch.Tensor, timesteps: list[int] | None = None, cfg_scale: float | None = None, eps: Draws | None = None
@@ -145,26 +153,31 @@ class InvSamplerSR:
 
         eps as in `sample_image`, the draws having the shape of the patches' latents. Timesteps and guidance default to the settings.
         """
+        from utils.models.draws import check_draws
+
+        _check_pictures(lq)
         given = {name: value for name, value in (("timesteps", timesteps), ("cfg_scale", cfg_scale)) if value is not None}
         settings = self._with_overrides(given)
         check_model_can(settings, self.spec)
         if any(side % self.spec.lq_multiple for side in lq.shape[-2:]):
             raise UserError(f"The sides of a patch must be multiples of {self.spec.lq_multiple} for the model {self.spec.name}.")
         whole = Box(0, 0, lq.shape[-2], lq.shape[-1])
+        check_draws(eps, len(lq), whole.size, self.spec)
         return self._sample_tiles(lq, [(whole, k) for k in range(len(lq))], settings, eps)
 
     # ---- one picture, from decision to pixels ----
 
     def _upscale(self, picture: Picture, settings: Settings, on_progress: OnProgress | None) -> tuple[Picture, Plan, dict[str, float]]:
+        from utils.models.device import memory_errors_explained
         from utils.pictures.resampling import bicubic_antialiased
         from utils.pictures.tensors import to_grey, to_pixels, to_tensor
 
         timings: dict[str, float] = {}
         plan = make_plan(picture.size, settings, self.spec)
         lq = to_tensor(picture.rgb)
-        with _timed(timings, "networks"):
+        with _timed(timings, "networks"), memory_errors_explained():
             canvas = self._compute(lq, plan, settings, None, on_progress)
-        with _timed(timings, "stages"):
+        with _timed(timings, "stages"), memory_errors_explained():
             sr = self._finish(canvas, lq, plan)
             if picture.grey:
                 sr = to_grey(sr)
@@ -209,7 +222,8 @@ class InvSamplerSR:
             lq = patches.float().to(self.device)
             rgb = sample(self._model.denoiser, lq, settings.timesteps, settings.cfg_scale, conditioning, draws).clamp(0, 1)
         if not torch.isfinite(rgb).all():
-            raise UserError(f"The model produced values that are not numbers in {str(self.dtype).removeprefix('torch.')}; set dtype to float32.")
+            way_out = "check its files" if self.dtype == torch.float32 else "set dtype to float32"
+            raise UserError(f"The model produced values that are not numbers; {way_out}.")
         return rgb
 
     def _finish(self, canvas: torch.Tensor, lq: torch.Tensor, plan: Plan) -> torch.Tensor:
@@ -224,10 +238,13 @@ class InvSamplerSR:
         from utils.jobs.folder import FileResult, make_folder
         from utils.pictures.image_io import check_target, save
 
+        if target.exists() and target.samefile(path):
+            raise UserError(f"The result of {path} would take its place; name another folder for the results.")
         check_target(target)
         picture, plan, _ = self._upscale(self._read(path, self.settings), self.settings, on_progress)
         make_folder(target.parent)
-        save(picture, target, {"plan": json.dumps(plan.to_dict())})
+        settings = {**self.settings.reproducible(), "dtype": str(self.dtype).removeprefix("torch.")}
+        save(picture, target, {"settings": json.dumps(settings), "plan": json.dumps(plan.to_dict())})
         return FileResult(path, target, " ".join(picture.notes))
 
     def _read(self, image: Source, settings: Settings) -> Picture:
@@ -238,13 +255,21 @@ class InvSamplerSR:
 
         if isinstance(image, str | Path):
             return load(image, int(settings.max_output_megapixels * 1e6), self.spec.scale)
-        return from_pil(image) if isinstance(image, Image) else from_array(image)
+        if isinstance(image, Image):
+            check_output_size((image.height, image.width), settings.max_output_megapixels, self.spec.scale)
+            return from_pil(image)
+        return from_array(image)
 
     def _with_overrides(self, overrides: Mapping[str, Any]) -> Settings:
-        for name in overrides:
-            if DOTTED_NAMES.get(name, name).rsplit(".", 1)[-1] in FIXED_AT_LOADING:
-                raise UserError(f"{name} is decided when a sampler is made; make another InvSamplerSR with it.")
-        return with_overrides(self.settings, overrides)
+        changed, mine = with_overrides(self.settings, overrides), self.settings
+        if (changed.sd_pipe, changed.model_start, changed.device, changed.dtype) != (mine.sd_pipe, mine.model_start, mine.device, mine.dtype):
+            raise UserError("The model, device and dtype are decided when a sampler is made; make another InvSamplerSR for other ones.")
+        return changed
+
+
+def _check_pictures(lq: torch.Tensor) -> None:
+    if lq.ndim != 4 or lq.shape[0] < 1 or lq.shape[1] != 3 or not lq.is_floating_point():
+        raise ValueError(f"lq must be a float tensor [B,3,h,w] in [0,1], not {lq.dtype} {list(lq.shape)}")
 
 
 @contextmanager
@@ -259,7 +284,10 @@ def _timed(timings: dict[str, float], step: str) -> Iterator[None]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_intermixed_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may hold what a terminal cannot show
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a picture, the reader says in its own words
     try:
         return _self_check(options) if options.self_check else _upscale_paths(options)
@@ -272,16 +300,21 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         description="Upscale a picture, or every picture in a folder, four times.",
-        epilog="Exit codes: 0 all written; 2 wrong usage, settings or single input, nothing written; 3 some files of a folder failed.",
+        epilog="Exit codes: 0 all written, or a sane self-check; 1 a self-check that is not sane; 2 wrong usage, settings or single input, nothing"
+        " written; 3 some files of a folder failed; 130 stopped.",
     )
     parser.add_argument("-i", "--input", metavar="IN", help="a picture or a folder of pictures")
     parser.add_argument("-o", "--output", metavar="OUT", help="the folder for the results, made if missing; each is OUT/<stem>.png")
     parser.add_argument("--config", default=str(DEFAULT_CONFIG), help="settings file (default: the embedded model)")
     parser.add_argument("--bs", type=int, default=1, help="pictures worked on at the same time (default: 1)")
-    parser.add_argument("--self-check", action="store_true", help="upscale a small shipped picture and report whether this machine does it right")
-    parser.add_argument("settings", nargs="*", metavar="key=value", help="settings by name, for example timesteps=[200,100] color_fix=ycbcr")
+    parser.add_argument(
+        "--self-check",
+        action="store_true",
+        help="only upscale a small shipped picture and report whether this machine does it right",
+    )
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="settings by name, for example timesteps=200,100 color_fix=ycbcr")
     return parser
 
 
@@ -292,7 +325,7 @@ def _upscale_paths(options: argparse.Namespace) -> int:
         raise UserError("Name a picture or a folder with -i and a folder for the results with -o; --help tells more.")
     settings = make_settings(options.config, parse_assignments(options.settings))
     find_inputs(Path(options.input), Path(options.output))  # wrong paths are known before a model is loaded
-    sampler = InvSamplerSR(settings.to_dict(), announce=_say)
+    sampler = InvSamplerSR(settings.to_dict(), _say, _download_bar())
     rows = _with_progress_bar(lambda on_progress: sampler.inference(options.input, options.output, options.bs, on_progress))
     for row in rows:
         if row.output:
@@ -316,7 +349,8 @@ def _with_progress_bar(work: Callable[[OnProgress], Any]) -> Any:
 
         def on_progress(done: int, total: int, preview: np.ndarray) -> None:
             before = counted.get(get_ident(), 0)
-            if before == 0:
+            if done <= before or before == 0:  # the next picture, also where the last one failed midway
+                before = 0
                 bar.total += total
             bar.update(done - before)
             counted[get_ident()] = done if done < total else 0
@@ -324,10 +358,24 @@ def _with_progress_bar(work: Callable[[OnProgress], Any]) -> Any:
         return work(on_progress)
 
 
+def _download_bar() -> Callable[[int, int], None]:
+    """on_download(done, total) that shows a bar of bytes for each download, on a terminal only."""
+    from tqdm import tqdm
+
+    bars: list[Any] = []
+
+    def on_download(done: int, total: int) -> None:
+        if not bars or bars[-1].total != total:
+            bars.append(tqdm(total=total, unit="B", unit_scale=True, desc="downloading", disable=None))
+        bars[-1].update(done - bars[-1].n)
+
+    return on_download
+
+
 def _self_check(options: argparse.Namespace) -> int:
     from utils.jobs.self_check import self_check
 
-    sampler = InvSamplerSR(make_settings(options.config, parse_assignments(options.settings)).to_dict(), announce=_say)
+    sampler = InvSamplerSR(make_settings(options.config, parse_assignments(options.settings)).to_dict(), _say, _download_bar())
     report, sane = self_check(sampler)
     print(report)
     return 0 if sane else 1

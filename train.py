@@ -8,11 +8,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from utils.planning.arguments import OneLineParser
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code: 0 done, 2 wrong usage, 130 interrupted (the run is saved)."""
     parser = build_parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     from utils.planning.errors import UserError
     from utils.training.recipe import load_recipe
 
@@ -33,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="train.py", description="Trains a model by a recipe; Ctrl-C saves the run.")
+    parser = OneLineParser(prog="train.py", description="Trains a model by a recipe; Ctrl-C saves the run.")
     parser.add_argument("--config", type=Path, required=True, help="recipe, such as configs/train-tiny.yaml")
     parser.add_argument("--data", type=Path, help="folder of pictures to learn from; without it, --export exports the run's checkpoint")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run: checkpoint and TensorBoard logs")

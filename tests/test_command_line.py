@@ -77,7 +77,8 @@ def test_a_folder_with_a_bad_file(tmp_path, capsys):
         (["-i", "a.png", "-o", "text.png/out"], "cannot be made"),
         (["-i", "x" * 300, "-o", "out"], "cannot be looked at"),
         (["-i", ".", "-o", "out", "pch_size=70"], "multiple of 16"),
-        (["-i", "a.png", "-o", "."], "was not made by this program"),
+        (["-i", "a.png", "-o", "."], "would take its place"),
+        (["-i", "a\0b", "-o", "out"], "NUL"),
     ],
 )
 def test_wrong_use_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys, arguments, words):
@@ -96,10 +97,50 @@ def test_wrong_use_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys
     assert output.out == "" and sorted(tmp_path.rglob("*")) == before
 
 
-def test_unknown_options_are_wrong_use(capsys):
+@pytest.mark.parametrize("arguments", [["--bogus"], ["-i"], ["--bs", "many"]])
+def test_wrong_options_are_one_line_and_exit_code_2(capsys, arguments):
     with pytest.raises(SystemExit) as caught:
-        sampler_invsr.main(["--bogus"])
-    assert caught.value.code == 2
+        sampler_invsr.main(arguments)
+    error = capsys.readouterr().err
+    assert caught.value.code == 2 and error.startswith("error: ") and error.count("\n") == 1
+
+
+def test_settings_may_stand_anywhere(tmp_path):
+    source = picture(tmp_path / "a.png")
+    assert sampler_invsr.main(["seed=7", "-i", str(source), *MODEL[:2], "-o", str(tmp_path / "out"), *MODEL[2:]]) == 0
+
+
+def test_the_bar_counts_tiles_also_after_a_picture_that_failed_midway(monkeypatch):
+    bars = []
+    monkeypatch.setattr("tqdm.tqdm", lambda **options: bars.append(Bar(options["total"])) or bars[-1])
+    calls = [(1, 4), (2, 4), (2, 2), (1, 3), (2, 3), (3, 3)]  # a picture of 4 tiles fails after 2, one of 2 and one of 3 follow
+    sampler_invsr._with_progress_bar(lambda on_progress: [on_progress(*call, None) for call in calls])
+    assert (bars[0].n, bars[0].total) == (7, 9)
+
+
+def test_the_bar_of_downloads_follows_the_bytes(monkeypatch):
+    bars = []
+    monkeypatch.setattr("tqdm.tqdm", lambda **options: bars.append(Bar(options["total"])) or bars[-1])
+    on_download = sampler_invsr._download_bar()
+    for done, total in [(10, 100), (60, 100), (100, 100), (5, 7), (7, 7)]:
+        on_download(done, total)
+    assert [(bar.n, bar.total) for bar in bars] == [(100, 100), (7, 7)]
+
+
+class Bar:
+    """As much of tqdm as is used."""
+
+    def __init__(self, total):
+        self.n, self.total = 0, total
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+    def update(self, count):
+        self.n += count
 
 
 def test_help_is_quick_and_imports_nothing_heavy():

@@ -107,7 +107,7 @@ def test_one_model_under_several_settings(sampler):
     assert other._model is sampler._model and (sampler.settings.seed, other.settings.seed) == (12345, 7)
     picture = noise(20, 20)
     assert np.array_equal(other.upscale(picture).picture, sampler.upscale(picture, seed=7, color_fix="ycbcr").picture)
-    for wrong in ({"pch_size": 72}, {"device": "cpu"}, {"sed": 1}):
+    for wrong in ({"pch_size": 72}, {"dtype": "bfloat16"}, {"sed": 1}):
         with pytest.raises(UserError):
             sampler.with_settings(**wrong)
 
@@ -130,6 +130,46 @@ def test_draws_can_be_given(sampler):
     torch.testing.assert_close(sampler.sample_image(lq, eps=zeros), sampler.sample_image(lq, eps="mean"))
     drawn = {name: torch.randn(shape) for name in ("predictor", "vae")}
     torch.testing.assert_close(sampler.sample_image(lq, eps=drawn), sampler.sample_patches(lq, eps=drawn), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("eps", "words"),
+    [
+        ("men", "eps must be"),
+        ({"predictor": torch.zeros(1, 4, 32, 32)}, "eps must be"),
+        ({"predictor": torch.zeros(1, 4, 32, 32), "vae": torch.zeros(1, 1, 32, 32)}, "must have the shape"),
+        ({"predictor": torch.zeros(1, 4, 40, 40), "vae": torch.zeros(1, 4, 32, 32)}, "must have the shape"),
+    ],
+)
+def test_draws_of_another_kind_are_refused_not_broadcast(sampler, eps, words):
+    for call in (sampler.sample_patches, sampler.sample_image):
+        with pytest.raises(ValueError, match=words):
+            call(torch.rand(1, 3, 64, 64), eps=eps)
+
+
+@pytest.mark.parametrize(
+    "lq", [torch.rand(3, 64, 64), torch.rand(1, 1, 64, 64), torch.zeros(1, 3, 64, 64, dtype=torch.uint8), torch.rand(0, 3, 64, 64)]
+)
+def test_tensors_of_another_kind_are_refused(sampler, lq):
+    for call in (sampler.sample_patches, sampler.sample_image):
+        with pytest.raises(ValueError, match="float tensor"):
+            call(lq)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")])
+def test_out_of_memory_is_one_sentence(sampler, monkeypatch, error):
+    def fail(*args):
+        raise error
+
+    monkeypatch.setattr("utils.models.denoising.decode", fail)
+    with pytest.raises(UserError, match="not enough memory"):
+        sampler.upscale(noise(20, 20))
+
+
+def test_other_faults_are_not_taken_for_a_lack_of_memory(sampler, monkeypatch):
+    monkeypatch.setattr("utils.models.denoising.decode", lambda denoiser, z: torch.zeros(2) + torch.zeros(3))
+    with pytest.raises(RuntimeError, match="size of tensor"):
+        sampler.upscale(noise(20, 20))
 
 
 def test_progress_counts_tiles_grows_a_preview_and_can_cancel(sampler):
@@ -160,7 +200,7 @@ def test_plan_is_what_is_done_and_runs_no_network(sampler, monkeypatch, tmp_path
 
 def test_values_that_are_not_numbers_are_an_error_not_a_black_picture(sampler, monkeypatch):
     monkeypatch.setattr("utils.models.denoising.decode", lambda denoiser, z: torch.full((len(z), 3, 256, 256), float("nan")))
-    with pytest.raises(UserError, match="not numbers in float32"):
+    with pytest.raises(UserError, match="not numbers; check its files"):
         sampler.upscale(noise(20, 20))
 
 
@@ -174,8 +214,10 @@ def test_values_that_are_not_numbers_are_an_error_not_a_black_picture(sampler, m
         ({"pch_size": 72}, "multiple of 16"),
         ({"sf": 2}, "set sf to 4"),
         ({"timesteps": [0]}, "0 is not"),
-        ({"device": "cpu"}, "when a sampler is made"),
+        ({"dtype": "bfloat16"}, "when a sampler is made"),
         ({"model_start.ckpt_path": "x"}, "when a sampler is made"),
+        ({"model_start": {"ckpt_path": "x"}}, "when a sampler is made"),
+        ({"sd_pipe.params": {"revision": "x"}}, "when a sampler is made"),
         ({"max_output_megapixels": 0.001}, "above the limit"),
         ({"smart_chopping": True}, "not available"),
     ],
@@ -195,10 +237,12 @@ def test_wrong_patches_get_one_plain_sentence(sampler):
 
 
 def test_a_file_too_large_is_refused_before_it_is_decoded(sampler, tmp_path, monkeypatch):
-    Image.new("1", (20000, 20000)).save(tmp_path / "bomb.png")
+    Image.new("1", (9000, 9000)).save(tmp_path / "bomb.png")
     monkeypatch.setattr(Image.Image, "load", None)
     with pytest.raises(UserError):
         sampler.upscale(tmp_path / "bomb.png")
+    with pytest.raises(UserError), Image.open(tmp_path / "bomb.png") as image:
+        sampler.upscale(image)
 
 
 # ---- files and folders ----
@@ -208,7 +252,8 @@ def test_inference_writes_a_file_with_its_plan(sampler, tmp_path):
     (row,) = sampler.inference(write(tmp_path / "a.png", 20, 30), tmp_path / "new" / "out")
     with Image.open(row.output) as image:
         assert row.output == tmp_path / "new" / "out" / "a.png" and image.size == (120, 80)
-        assert '"tiles"' in image.info["invsr:plan"] and str(tmp_path) not in str(image.info)
+        assert '"tiles"' in image.info["invsr:plan"] and '"dtype": "float32"' in image.info["invsr:settings"]
+        assert str(tmp_path) not in str(image.info)
     assert np.array_equal(np.asarray(Image.open(row.output)), sampler.upscale(tmp_path / "a.png").picture)
 
 
@@ -259,11 +304,24 @@ def test_a_folder_run_stops_at_once(sampler, tmp_path):
 def test_outputs_never_replace_what_they_did_not_make(sampler, tmp_path):
     picture = write(tmp_path / "a.png", 20, 30)
     before = picture.read_bytes()
-    with pytest.raises(UserError, match="was not made by this program"):
+    with pytest.raises(UserError, match="would take its place"):
         sampler.inference(picture, tmp_path)
     assert picture.read_bytes() == before
+    (tmp_path / "busy").mkdir()
+    (tmp_path / "busy" / "a.png").write_bytes(b"somebody's")
+    with pytest.raises(UserError, match="was not made by this program"):
+        sampler.inference(picture, tmp_path / "busy")
+    assert (tmp_path / "busy" / "a.png").read_bytes() == b"somebody's"
     first = sampler.inference(picture, tmp_path / "out")[0].output.read_bytes()
     assert sampler.inference(picture, tmp_path / "out")[0].output.read_bytes() == first
+
+
+def test_a_result_does_not_take_the_place_of_its_own_input(sampler, tmp_path):
+    result = sampler.inference(write(tmp_path / "a.png", 8, 8), tmp_path / "out")[0].output
+    before = result.read_bytes()
+    with pytest.raises(UserError, match="would take its place"):
+        sampler.inference(result, tmp_path / "out")
+    assert result.read_bytes() == before
 
 
 @pytest.mark.parametrize("bad", ["missing.png", "empty-folder", "text.png", "file-as-out"])

@@ -37,8 +37,10 @@ def test_plan_says_what_will_be_done():
     [
         ((10, 10), {"sf": 2}, "set sf to 4"),
         ((10, 10), {"pch_size": 100}, "multiple of 16"),
-        ((3000, 3000), {}, "144.0 megapixels"),
+        ((3000, 3000), {}, r"144.0 megapixels\), above the limit of 64"),
         ((0, 5), {}, "no pixels"),
+        ((1, 2_000_000), {}, "Padded to tiles of 128"),
+        ((2800, 2800), {"pch_size": 16, "overlap": 0.9, "max_output_megapixels": 1000}, "more than 100000 tiles"),
     ],
 )
 def test_what_the_model_cannot_do_is_refused(size, given, words):

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
@@ -59,11 +60,14 @@ def test_overrides_leave_the_original_alone():
         ({"color_fix": "histogramm"}, "color_fix must be one of none, wavelet, ycbcr"),
         ({"device": "tpu"}, "device must be one of"),
         ({"dtype": "int8"}, "dtype must be one of"),
-        ({"prompt": "${oc.env:HOME}"}, "must not contain"),
+        ({"prompt": "${oc.env:HOME}"}, "contain '"),
+        ({"seed": "???"}, "must not be"),
         ({"prompt": None}, "prompt must be a text"),
         ({"timesteps": "many"}, "list of whole numbers"),
         ({"timesteps": {"a": 1}}, "list of whole numbers"),
         ({"timesteps": [200.5]}, "list of whole numbers"),
+        ({"timesteps": [[200]]}, "list of whole numbers"),
+        ({"SEED": 1}, "did you mean seed"),
         ({"timesteps": []}, "at least one"),
         ({"timesteps": [0]}, "0 is not"),
         ({"timesteps": [1001]}, "1001 is not"),
@@ -106,11 +110,23 @@ def test_unreadable_files_get_one_plain_sentence(tmp_path, content):
 
 
 def test_assignments_are_yaml_except_texts():
-    words = ["timesteps=[200,100]", "prompt=sky, blue: yes", "cfg_scale=2", "pch_size=64"]
-    assert parse_assignments(words) == {"timesteps": [200, 100], "prompt": "sky, blue: yes", "cfg_scale": 2, "pch_size": 64}
-    for wrong in ("seed", "=5", "timesteps=[200"):
+    words = ["timesteps=[200,100]", "prompt=sky, blue: yes", "cfg_scale=2", "pch_size=64", "negative_prompt=no", "revision=5e12345", "color_fix=null"]
+    expected = {"timesteps": [200, 100], "prompt": "sky, blue: yes", "cfg_scale": 2, "pch_size": 64}
+    assert parse_assignments(words) == {**expected, "negative_prompt": "no", "revision": "5e12345", "color_fix": None}
+    assert parse_assignments(["timesteps=200,100"]) == {"timesteps": [200, 100]}  # without brackets, which some shells take for themselves
+    for wrong in ("seed", "=5", "timesteps=[200: }"):
         with pytest.raises(UserError):
             parse_assignments([wrong])
+
+
+def test_numbers_may_come_from_numpy():
+    settings = make_settings({}, {"seed": np.int64(7), "cfg_scale": np.float32(2), "timesteps": np.array([200, 100])})
+    assert (settings.seed, settings.cfg_scale, settings.timesteps) == (7, 2.0, (200, 100))
+
+
+def test_reproducible_settings_hold_no_path_and_no_machine():
+    facts = make_settings({"sd_pipe": {"params": {"pretrained_model_name_or_path": "/secret"}}, "device": "cpu"}).reproducible()
+    assert "/secret" not in str(facts) and "device" not in facts and facts["pch_size"] == 128 and facts["prompt"]
 
 
 def test_settings_survive_a_round_trip_through_plain_data():

@@ -28,6 +28,8 @@ def find_pictures(folder: Path) -> list[Path]:
 
 def find_inputs(in_path: Path, out_folder: Path) -> list[Path]:
     """The file `in_path`, or the pictures of the folder `in_path`; UserError if there are none or results could not be put in `out_folder`."""
+    if "\0" in f"{in_path}{out_folder}":
+        raise UserError("A path holds a NUL character, which no path can hold; check it.")
     try:
         if out_folder.exists() and not out_folder.is_dir():
             raise UserError(f"{out_folder} is a file; name a folder for the results.")

@@ -1,5 +1,8 @@
 """Where the networks run and with which numbers; decided once, when a model is loaded."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from utils.planning.errors import UserError
@@ -33,6 +36,17 @@ def choose_vae_dtype(dtype: torch.dtype, device: torch.device, force_upcast: boo
     if dtype != torch.float16 or not force_upcast:
         return dtype
     return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+
+
+@contextmanager
+def memory_errors_explained() -> Iterator[None]:
+    """Out of memory, on the GPU or the CPU, as a UserError."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise UserError("There is not enough memory for this; use a smaller picture, or a smaller pch_size or extra_bs.") from error
 
 
 def cpu_has_bfloat16() -> bool:

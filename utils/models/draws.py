@@ -25,6 +25,18 @@ def _tile_draws(seed: int, box: Box, spec: ModelSpec) -> torch.Tensor:
     return torch.randn(len(POSTERIORS), *spec.latent_shape(box.size), generator=generator)
 
 
+def check_draws(eps: object, batch: int, lq_size: tuple[int, int], spec: ModelSpec) -> None:
+    """ValueError unless `eps` is None, "mean", or a draw [B,C,H,W] for each posterior over padded pictures of `lq_size`."""
+    if eps is None or (isinstance(eps, str) and eps == "mean"):
+        return
+    if not isinstance(eps, Mapping) or set(eps) != set(POSTERIORS):
+        raise ValueError(f'eps must be None, "mean", or a mapping with the tensors {" and ".join(POSTERIORS)}')
+    shape = (batch, *spec.latent_shape(lq_size))
+    for name, value in eps.items():
+        if tuple(value.shape) != shape:
+            raise ValueError(f"eps[{name!r}] must have the shape {shape}, not {tuple(value.shape)}")
+
+
 def window_draws(eps: Mapping[str, torch.Tensor], batch: Sequence[tuple[Box, int]], spec: ModelSpec) -> Draws:
     """The part of given draws over whole padded pictures [B,C,H,W] that lies under each tile: a box and the index of its picture."""
 

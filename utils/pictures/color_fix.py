@@ -29,7 +29,8 @@ def _dilated_blur(rgb: torch.Tensor, dilation: int) -> torch.Tensor:
 def fix_wavelet(sr: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """High frequencies of the result on the low ones of the reference (StableSR's wavelet fix); [B,3,H,W], not clamped."""
     # high(sr) + low(reference) = sr + low(reference - sr), because the blur is linear: one pyramid instead of two.
-    return sr + wavelet_low(reference - sr)
+    # One channel at a time, which takes a third of the memory.
+    return torch.cat([s + wavelet_low(r - s) for s, r in zip(sr.split(1, 1), reference.split(1, 1), strict=True)], 1)
 
 
 # MATLAB's BT.601, limited range: Y, Cb, Cr on 0..255 from R, G, B in [0,1], and back.

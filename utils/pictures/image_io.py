@@ -8,6 +8,7 @@ import contextlib
 import io
 import os
 import secrets
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from utils.planning.errors import UserError
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
 OUR_KEY = "invsr"
 
+_PIL_IMAGES = threading.Lock()
 _ORIENTATION = 0x0112
 # A TIFF's tags mix its layout with its EXIF; these describe the picture: title, maker, model, date, artist, copyright, EXIF and GPS blocks.
 _TIFF_DESCRIPTION = {0x010E, 0x010F, 0x0110, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825}
@@ -76,7 +78,7 @@ def load(path: str | os.PathLike[str], max_output_pixels: int, scale: int) -> Pi
 
 def from_pil(image: Image.Image) -> Picture:
     """The current frame of a PIL image of any mode, with its profile, EXIF and orientation. UserError if it cannot be decoded."""
-    with _plain_errors("The picture"):
+    with _plain_errors("The picture"), _PIL_IMAGES:  # one that is still to be read must not be read by two threads
         return _decoded(image, [])
 
 

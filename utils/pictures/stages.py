@@ -31,6 +31,7 @@ STAGES: dict[str, Callable[[torch.Tensor, StageContext], torch.Tensor]] = {"colo
 
 def run_stages(sr: torch.Tensor, context: StageContext) -> torch.Tensor:
     """All stages in order, then the range [0,1]."""
+    result = sr
     for stage in STAGES.values():
-        sr = stage(sr, context)
-    return sr.clamp(0, 1)
+        result = stage(result, context)
+    return result.clamp(0, 1) if result is sr else result.clamp_(0, 1)

@@ -10,6 +10,8 @@ from utils.planning.model_spec import ModelSpec
 from utils.planning.schedule import check_timesteps
 from utils.planning.settings import Settings
 
+MOST_TILES = 100_000
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -51,6 +53,7 @@ def make_plan(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec
     chopping = settings.basesr.chopping
     rows, columns = (pad_axis(length, chopping.pch_size, spec.lq_multiple) for length in picture_size)
     lq_size = len(rows.sources), len(columns.sources)
+    _check_work(lq_size, settings, spec)
     tiles = fixed_tiles(lq_size, chopping.pch_size, chopping.overlap)
     output_size = picture_size[0] * spec.scale, picture_size[1] * spec.scale
     return Plan(
@@ -90,6 +93,20 @@ def check_output_size(picture_size: tuple[int, int], limit_megapixels: float, sc
             f"The result would be {w} x {h} pixels ({h * w / 1e6:.1f} megapixels), above the limit of {limit_megapixels:g};"
             " use a smaller picture or raise max_output_megapixels."
         )
+
+
+def _check_work(lq_size: tuple[int, int], settings: Settings, spec: ModelSpec) -> None:
+    """UserError if padding or overlap make far more of a picture than its own size says."""
+    chopping, (h, w) = settings.basesr.chopping, lq_size
+    allowed = max(settings.max_output_megapixels * 1e6, (chopping.pch_size * spec.scale) ** 2)
+    if h * w * spec.scale**2 > allowed:
+        raise UserError(
+            f"Padded to tiles of {chopping.pch_size} pixels the result would be {w * spec.scale} x {h * spec.scale}, above the limit;"
+            " use a smaller pch_size or raise max_output_megapixels."
+        )
+    stride = chopping.pch_size * (1 - chopping.overlap)
+    if (h / stride) * (w / stride) > MOST_TILES:
+        raise UserError(f"This would take more than {MOST_TILES} tiles; use a larger pch_size or less overlap.")
 
 
 def _reasons(

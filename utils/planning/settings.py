@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from utils.planning.errors import UserError
 from utils.planning.schedule import check_timesteps
@@ -83,14 +83,14 @@ class Settings:
     timesteps: list[int] = field(
         default_factory=lambda: [200], metadata={"meaning": "nominal timesteps of the sampler, falling; one step each", "low": 1, "high": 1000}
     )
-    cfg_scale: float = option(1.0, "classifier-free guidance; 1 is off, more is sharper and costs twice the time", low=1.0, high=20.0)
+    cfg_scale: float = option(1.0, "classifier-free guidance; 1 is off, more is sharper and runs the UNet twice", low=1.0, high=20.0)
     prompt: str = option(POSITIVE_PROMPT, "what the picture should be like, for models with text conditioning")
     negative_prompt: str | None = option(NEGATIVE_PROMPT, "what it should not be like; used when cfg_scale is above 1")
     color_fix: str = option("wavelet", "how colours are brought back to those of the input", choices=COLOR_FIXES)
     seed: int = option(12345, "seed of the noise; equal seeds give equal pictures", low=0, high=2**63 - 1)
     device: str = option("auto", "where the networks run", choices=DEVICES)
     dtype: str = option("auto", "numbers the networks use", choices=DTYPES)
-    max_output_megapixels: float = option(128.0, "refuse pictures whose result would be larger, in millions of pixels", low=1e-6, high=1e6)
+    max_output_megapixels: float = option(64.0, "refuse pictures whose result would be larger, in millions of pixels", low=1e-6, high=1e6)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "timesteps", tuple(self.timesteps))
@@ -98,6 +98,11 @@ class Settings:
     def to_dict(self) -> dict[str, Any]:
         """All settings as plain nested data, ready for JSON or YAML."""
         return OmegaConf.to_container(OmegaConf.structured(self))  # type: ignore[return-value]
+
+    def reproducible(self) -> dict[str, Any]:
+        """By last names, what decides the pixels beside the model, without paths or the machine's facts: for the metadata of results."""
+        names = (name for name, _ in leaves() if not name.startswith(("sd_pipe.", "model_start.", "device", "max_output")))
+        return {name.rsplit(".", 1)[-1]: value_of(self, name) for name in names}
 
 
 def leaves(schema: type = Settings, prefix: str = "") -> Iterator[tuple[str, Field]]:
@@ -108,6 +113,14 @@ def leaves(schema: type = Settings, prefix: str = "") -> Iterator[tuple[str, Fie
             yield from leaves(type(default), f"{prefix}{item.name}.")
         else:
             yield prefix + item.name, item
+
+
+def value_of(settings: Settings, dotted_name: str) -> Any:
+    """The value of one setting."""
+    value: Any = settings
+    for part in dotted_name.split("."):
+        value = getattr(value, part)
+    return value
 
 
 DOTTED_NAMES = {name.rsplit(".", 1)[-1]: name for name, _ in leaves() if name != "model_start.params"}
@@ -131,6 +144,8 @@ def load_config(path: str | Path) -> DictConfig:
         config = OmegaConf.load(path)
     except FileNotFoundError:
         raise UserError(f"The settings file {path} does not exist; the presets are in the folder configs.") from None
+    except OSError as error:
+        raise UserError(f"The settings file {path} cannot be opened ({error.strerror}); check its name and permissions.") from None
     except Exception as error:  # the YAML library raises many kinds, and all of them mean the same to the user
         raise UserError(
             f"The settings file {path} cannot be read as YAML ({' '.join(str(error).split())[:200]}); correct it or use a preset."
@@ -146,6 +161,8 @@ def make_settings(config: Mapping[str, Any] | DictConfig | str | Path | None = N
         config = load_config(config)
     try:
         given: dict[Any, Any] = dict(OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config or {})  # type: ignore[arg-type]
+    except InterpolationKeyError as error:
+        raise UserError(f"The settings refer to something that is not there: {str(error).splitlines()[0]}.") from None
     except (OmegaConfBaseException, TypeError, ValueError):
         raise UserError("Settings must be a mapping of names to values, an OmegaConf config or the path of a YAML file.") from None
     layers = [_nested(name, value) for values in (given, dict(overrides or {})) for name, value in _plain(values).items()]
@@ -158,37 +175,46 @@ def with_overrides(settings: Settings, overrides: Mapping[str, Any]) -> Settings
 
 
 def parse_assignments(words: list[str]) -> dict[str, Any]:
-    """Words like `timesteps=[200,100]` -> {"timesteps": [200, 100]}; values are read as YAML, but texts taken as they are."""
+    """Words like `timesteps=200,100` -> {"timesteps": [200, 100]}; values are read as YAML, texts taken as they are, null as None."""
     kinds = {name: item.type for name, item in leaves()}
     parsed: dict[str, Any] = {}
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or not name:
             raise UserError(f"'{word}' is not a setting; write name=value, for example seed=7.")
-        if kinds.get(DOTTED_NAMES.get(name, name)) is str:
-            parsed[name] = text
+        kind = kinds.get(DOTTED_NAMES.get(name, name))
+        if kind in (str, str | None):
+            parsed[name] = None if text == "null" else text
             continue
+        if kind == list[int]:
+            text = f"[{text.strip('[]')}]"  # brackets need quotes in some shells
         try:
             parsed[name] = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]  # type: ignore[index]
         except Exception:  # the YAML library raises many kinds, and all of them mean the same to the user
-            raise UserError(f"The value of '{name}' cannot be read; write it as in YAML, for example timesteps=[200,100].") from None
+            raise UserError(f"The value of '{name}' cannot be read; write it as in YAML, for example timesteps=200,100.") from None
     return parsed
 
 
 def _plain(values: dict[Any, Any]) -> dict[Any, Any]:
-    """Nested OmegaConf values as plain ones, null colour fix as "none", and the absent settings taken out where they are off."""
-    plain: dict[Any, Any] = {name: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value for name, value in values.items()}
-    _refuse_interpolation(plain)
+    """Nested OmegaConf and numpy values as plain ones, null colour fix as "none", and the absent settings taken out where they are off."""
+    plain: dict[Any, Any] = {name: _plain_value(value) for name, value in values.items()}
+    _refuse_special_texts(plain)
     for name in ABSENT:
         if plain.pop(name, None) not in (None, False):
             raise UserError(f"{name} is not available in this version; leave it out.")
-    if "color_fix" in plain and plain["color_fix"] in (None, ""):
+    if plain.get("color_fix", "none") is None:
         plain["color_fix"] = "none"
     if isinstance(plain.get("timesteps"), int):
         plain["timesteps"] = [plain["timesteps"]]
-    elif isinstance(plain.get("timesteps"), tuple):
-        plain["timesteps"] = list(plain["timesteps"])
     return plain
+
+
+def _plain_value(value: Any) -> Any:
+    if OmegaConf.is_config(value):
+        return OmegaConf.to_container(value)
+    if isinstance(value, list | tuple):
+        return [_plain_value(item) for item in value]
+    return value.tolist() if hasattr(value, "tolist") else value  # numpy's scalars and arrays, without importing numpy
 
 
 def _nested(name: Any, value: Any) -> dict[str, Any]:
@@ -206,17 +232,14 @@ def _checked(layers: list[dict[str, Any]]) -> Settings:
         _check_names(layer, Settings)
         try:
             merged = OmegaConf.merge(merged, layer)
-        except (OmegaConfBaseException, TypeError) as error:
+        except (OmegaConfBaseException, TypeError, ValueError) as error:
             name = (getattr(error, "full_key", None) or next(iter(layer))).split("[")[0]
             kind = KINDS.get(dict(leaves())[name].type, "of another kind") if name in dict(leaves()) else "of another kind"
             raise UserError(f"{name.rsplit('.', 1)[-1]} must be {kind}.") from None
     settings = OmegaConf.to_object(merged)
     assert isinstance(settings, Settings)
     for name, item in leaves():
-        value: Any = settings
-        for part in name.split("."):
-            value = getattr(value, part)
-        _check_value(name.rsplit(".", 1)[-1], value, item.metadata)
+        _check_value(name.rsplit(".", 1)[-1], value_of(settings, name), item.metadata)
     check_timesteps(settings.timesteps)
     return settings
 
@@ -226,7 +249,7 @@ def _check_names(given: Mapping[Any, Any], schema: type, prefix: str = "") -> No
     known = {item.name for item in fields(schema)}
     for name, value in given.items():
         if name not in known:
-            nearest = get_close_matches(str(name), sorted(known | set(DOTTED_NAMES)), n=1, cutoff=0.5)
+            nearest = get_close_matches(str(name).lower(), sorted(known | set(DOTTED_NAMES)), n=1, cutoff=0.5)
             hint = f"did you mean {nearest[0]}?" if nearest else "the presets in the folder configs list them all."
             raise UserError(f"There is no setting {prefix}{name}; {hint}")
         if is_dataclass(groups.get(name)):
@@ -235,19 +258,21 @@ def _check_names(given: Mapping[Any, Any], schema: type, prefix: str = "") -> No
             _check_names(value, groups[name], f"{prefix}{name}.")
 
 
-def _refuse_interpolation(value: Any) -> None:
-    """OmegaConf would look a text like ${oc.env:NAME} up, in the environment of the server for instance."""
+def _refuse_special_texts(value: Any) -> None:
+    """OmegaConf would look a text like ${oc.env:NAME} up, in the environment of the server for instance, and take ??? for no value."""
     if isinstance(value, Mapping):
         for item in value.values():
-            _refuse_interpolation(item)
+            _refuse_special_texts(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            _refuse_interpolation(item)
-    elif isinstance(value, str) and "${" in value:
-        raise UserError("A setting must not contain '${'; write the value itself.")
+            _refuse_special_texts(item)
+    elif isinstance(value, str) and ("${" in value or value.strip() == "???"):
+        raise UserError("A setting must not be '???' or contain '${'; write the value itself.")
 
 
 def _check_value(name: str, value: Any, rules: Mapping[str, Any]) -> None:
+    if name == "timesteps" and not all(isinstance(t, int) for t in value):
+        raise UserError(f"timesteps must be {KINDS[list[int]]}.")
     if rules.get("choices") and value not in rules["choices"]:
         raise UserError(f"{name} must be one of {', '.join(rules['choices'])}, not '{value}'.")
     if isinstance(value, int | float) and not isinstance(value, bool):

@@ -1,6 +1,5 @@
 """The training loss: the sampler itself, run on degraded crops, compared with the sharp crops in pixels."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -51,9 +50,6 @@ def estimate(denoiser: Denoiser, batch: Batch) -> torch.Tensor:
             z = z + (sigmas[step + 1] - sigmas[step]).to(z.device) * eps
     eps = predict_eps(denoiser, z, t[last], sigmas[last], 1.0, conditioning)
     return decode(denoiser, z - sigmas[last].to(z.device) * eps)
-
-
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def charbonnier(rgb: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

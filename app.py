@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import atexit
+import contextlib
 import logging
 import os
 import shutil
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sampler_invsr import DEFAULT_CONFIG, InvSamplerSR
+from utils.page.address import check_address
 from utils.page.shared_sampler import SharedSampler
+from utils.planning.arguments import OneLineParser
 from utils.planning.errors import UserError
 from utils.planning.settings import make_settings
 
@@ -70,11 +73,14 @@ def build_page(shared: SharedSampler) -> "gr.Blocks":
 
 def launch(page: "gr.Blocks", host: str, port: int | None) -> str:
     """Serve the page without waiting for its end; its address. Without a port, the first free one from 7860 on. UserError if there is none."""
+    import httpx
+
     from utils.page.theme import STYLE, theme
 
+    _go_round_proxies(host)
     try:
         _, address, _ = page.launch(
-            server_name=host,
+            server_name=f"[{host}]" if ":" in host else host,  # IPv6
             server_port=port,
             prevent_thread_lock=True,
             quiet=True,
@@ -91,7 +97,7 @@ def launch(page: "gr.Blocks", host: str, port: int | None) -> str:
             theme=theme(),
             css_paths=STYLE,
         )
-    except OSError:
+    except (OSError, httpx.HTTPError):  # the latter where an address can be listened at, but not be reached
         raise UserError(f"The page cannot be served at {host}, port {port or FIRST_PORT}; name a free one with --port, or another --host.") from None
     return address
 
@@ -99,25 +105,28 @@ def launch(page: "gr.Blocks", host: str, port: int | None) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Serve the page until Ctrl-C; returns the exit code."""
     options = _parser().parse_args(arguments)
+    host = options.host.strip("[]")  # IPv6, written as in a browser
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # gradio's calls of its own server
     try:
+        check_address(host, options.port)
         shared = SharedSampler(InvSamplerSR, make_settings(options.config))
         _keep_files_apart()
         page = build_page(shared)
-        address = launch(page, options.host, options.port)
+        address = launch(page, host, options.port)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(_greeting(address, options.host, options.port), flush=True)
+    print(_greeting(address, host, options.port), flush=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the files of visitors are deleted then, too
     shared.start()  # only now: importing torch must not hold up the page
-    page.block_thread()
+    with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C, while the first one closes the server
+        page.block_thread()
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Serve the web page.")
+    parser = OneLineParser(description="Serve the web page.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1, this machine only; 0.0.0.0 is every network)")
     parser.add_argument("--port", type=int, help=f"port (default: the first free one from {FIRST_PORT} on)")
     parser.add_argument("--config", default=str(DEFAULT_CONFIG), help="settings file (default: the embedded model)")
@@ -130,6 +139,12 @@ def _keep_files_apart() -> None:
     if "GRADIO_TEMP_DIR" not in os.environ:
         folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="invsr-page-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _go_round_proxies(host: str) -> None:
+    """Gradio asks its own server whether it is up, and must not ask a proxy instead."""
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), host, "localhost")))
 
 
 def _greeting(address: str, host: str, port: int | None) -> str:

@@ -1,5 +1,6 @@
 """The web page, in a real browser."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -243,3 +244,31 @@ def test_a_wrong_settings_file_ends_the_program_with_a_sentence(tmp_path, capsys
 
     assert main(["--config", str(tmp_path / "none.yaml")]) == 2
     assert "does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--port", "70000"], "from 1 to 65535"),
+        (["--port", "-1"], "from 1 to 65535"),
+        (["--port", "0"], "from 1 to 65535"),
+        (["--port", "many"], "--port"),
+        (["--host", "nonsense.invalid"], "no address and no known name"),
+        (["--host", "192.0.2.1"], "cannot be served at 192.0.2.1"),
+        (["--nonsense"], "unrecognized arguments"),
+    ],
+)
+def test_wrong_usage_ends_the_program_at_once_with_one_line(arguments, words):
+    ended = subprocess.run([sys.executable, "app.py", *arguments], cwd=PROJECT, capture_output=True, text=True, timeout=20)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("error: ") and words in ended.stderr and ended.stderr.count("\n") == 1
+
+
+def test_a_proxy_does_not_come_between_the_page_and_its_own_look_at_it(monkeypatch, serve, tiny_config):
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "elsewhere.example")
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    address, _ = serve(InvSamplerSR, tiny_config)
+    assert address.startswith("http://127.0.0.1:")
+    assert os.environ["no_proxy"].startswith("elsewhere.example,")

@@ -15,12 +15,16 @@ def explained(error: BaseException) -> str:
     if isinstance(error, UserError):
         LOG.info("request %s refused: %s", request, error)
         return _ended(str(error))
-    # torch.OutOfMemoryError by its name, so that nothing heavy is imported for it
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if _is_out_of_memory(error):
         LOG.error("request %s ran out of memory: %s", request, error)
         return _OUT_OF_MEMORY
     LOG.error("request %s failed", request, exc_info=error)
     return f"Something went wrong in the program; try again, or look for request {request} in its log."
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # torch.OutOfMemoryError by its name, so that nothing heavy is imported for it; on the CPU torch raises a plain RuntimeError
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
 def _ended(sentence: str) -> str:

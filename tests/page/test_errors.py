@@ -1,0 +1,33 @@
+"""What visitors are told when something fails."""
+
+import pytest
+import torch
+
+from utils.page.errors import explained
+from utils.planning.errors import UserError
+
+
+def a_real_failure_to_allocate() -> BaseException:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**50, dtype=torch.uint8)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "make",
+    [MemoryError, lambda: torch.OutOfMemoryError("CUDA out of memory."), a_real_failure_to_allocate],
+    ids=["Python", "GPU", "CPU"],
+)
+def test_too_little_memory_is_called_so(make, caplog):
+    assert explained(make()) == "There was not enough memory; use a smaller picture or a smaller chopping size."
+    assert "ran out of memory" in caplog.text
+
+
+def test_what_the_visitor_can_put_right_is_said_as_it_is():
+    assert explained(UserError("Use a larger picture")) == "Use a larger picture."
+
+
+def test_the_rest_is_ours_and_its_words_stay_in_the_log(caplog):
+    sentence = explained(RuntimeError("secret detail"))
+    assert sentence.startswith("Something went wrong in the program") and "secret" not in sentence
+    assert "secret detail" in caplog.text

@@ -1,0 +1,23 @@
+"""Where the page may be served; asked before it is, because a server that cannot listen says so late and at length."""
+
+import os
+import socket
+
+from utils.planning.errors import UserError
+
+
+def check_address(host: str, port: int | None) -> None:
+    """UserError if nothing can listen at `host`, an address or a name of this machine, or there at `port`; None stands for any."""
+    if port is not None and not 1 <= port <= 65535:
+        raise UserError(f"--port must be from 1 to 65535, not {port}.")
+    try:
+        found = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):  # the latter for names that cannot even be asked for
+        raise UserError(f"--host {host!r} is no address and no known name; use 127.0.0.1 (this machine only) or 0.0.0.0 (every network).") from None
+    try:
+        for family, *_, address in found:
+            socket.create_server(address, family=family).close()
+    except OSError as error:
+        where = f"{host}, port {port}" if port else host
+        reason = os.strerror(error.errno or 0).lower()  # error.strerror repeats the address
+        raise UserError(f"The page cannot be served at {where} ({reason}); name a free one with --port, or another --host.") from None

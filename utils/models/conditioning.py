@@ -7,9 +7,14 @@ from typing import Any, Protocol
 import torch
 
 from utils.models.denoising import Conditioning
+from utils.models.part_loading import load_part
+from utils.planning.errors import UserError
 
 CLEAN, DEGRADED = 0, 1
 """Class labels of the embedded model: the positive and the negative side of guidance."""
+
+KEPT_PROMPTS = 32
+"""How many encoded prompts stay in memory; a page's visitors may send any number."""
 
 
 class Conditioner(Protocol):
@@ -31,34 +36,48 @@ class ClassConditioner:
 
 
 class TextConditioner:
-    """Encodes each prompt once and keeps it by its text; the text encoder is in memory only while a new prompt is encoded."""
+    """Encodes a prompt once and keeps it by its text, the latest ones; the text encoder is in memory only while a new prompt is encoded."""
 
-    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype, variant: str | None) -> None:
-        """folder: a diffusers-layout model with tokenizer/ and text_encoder/. variant: infix of the weight files' names, such as fp16."""
-        self._folder, self._device, self._dtype, self._variant = folder, device, dtype, variant
-        self._embeddings: dict[str, torch.Tensor] = {}
+    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
+        """folder: a diffusers-layout model with tokenizer/ and text_encoder/."""
+        self._folder, self._device, self._dtype = folder, device, dtype
+        self._embeddings: dict[str, torch.Tensor] = {}  # the latest used last
         self._lock = Lock()
 
     def __call__(self, prompt: str, negative_prompt: str | None, guidance: float) -> Conditioning:
+        """As `Conditioner`; UserError if the tokenizer or the text encoder is missing, damaged or another model's."""
         wanted = [prompt, negative_prompt or ""] if guidance > 1 else [prompt]
         with self._lock:
             new = [text for text in dict.fromkeys(wanted) if text not in self._embeddings]
             if new:
                 self._embeddings.update(zip(new, self._encode(new), strict=True))
-        return Conditioning(*({"encoder_hidden_states": self._embeddings[text]} for text in wanted))
+            for text in wanted:
+                self._embeddings[text] = self._embeddings.pop(text)
+            for text in list(self._embeddings)[:-KEPT_PROMPTS]:
+                del self._embeddings[text]
+            return Conditioning(*({"encoder_hidden_states": self._embeddings[text]} for text in wanted))
 
     def _encode(self, texts: list[str]) -> list[torch.Tensor]:
         """The last hidden states after the final layer norm, [1,n,d] each; texts are cut or padded to the encoder's length."""
-        from transformers import CLIPTextModel, CLIPTokenizer
-        from transformers.utils import logging
+        from transformers import CLIPTextModel
 
-        logging.disable_progress_bar()  # a bar over weights would break into ours
-        tokenizer = CLIPTokenizer.from_pretrained(self._folder / "tokenizer", local_files_only=True)
-        encoder: Any = CLIPTextModel.from_pretrained(
-            self._folder / "text_encoder", dtype=self._dtype, variant=self._variant, use_safetensors=True, local_files_only=True
-        )
-        encoder = encoder.to(self._device)
-        tokens = tokenizer(texts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt")
+        tokenizer = self._load_tokenizer()
+        encoder = load_part(CLIPTextModel, self._folder / "text_encoder", dtype=self._dtype).to(self._device)
+        if len(tokenizer) != encoder.config.vocab_size:
+            raise UserError(f"The tokenizer and the text encoder in {self._folder} have different vocabularies; fetch the model again.")
+        length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
+        tokens = tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
         with torch.no_grad():
             embeddings = encoder(tokens.input_ids.to(self._device))[0]
         return list(embeddings.split(1))
+
+    def _load_tokenizer(self) -> Any:
+        from transformers import CLIPTokenizer
+
+        folder = self._folder / "tokenizer"
+        try:
+            if not folder.is_dir() or any(path.stat().st_size == 0 for path in folder.iterdir()):  # without merges it would run, and spell words out
+                raise ValueError("missing or empty files")
+            return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        except Exception as error:  # the tokenizers library raises bare Exceptions for damaged files
+            raise UserError(f"The model part {folder} is missing or damaged, and the model needs it for prompts; fetch the model again.") from error

@@ -17,6 +17,9 @@ from utils.planning.schedule import HIGHEST_TIMESTEP
 Misshapen = tuple[str, Iterable[int], Iterable[int]]
 """A tensor's name, its shape in the file and the shape that the network has for it."""
 
+HALF = "fp16"
+"""The infix of weight files in half precision: model.fp16.safetensors."""
+
 ASSUMED_OF_SCHEDULER: Mapping[str, Any] = {
     "prediction_type": "epsilon",
     "num_train_timesteps": HIGHEST_TIMESTEP,
@@ -36,12 +39,13 @@ def load_part(kind: Any, folder: Path, **precision: torch.dtype) -> Any:
     Safetensors only, because pickles can run code. UserError if a file or a tensor is missing, damaged, unknown or misshapen.
     """
     read_config(folder / "config.json")
-    _check_weight_files(folder)
+    variant = _variant(folder)
+    _check_weight_files(folder, variant)
     try:
         with _quiet():
             network, found = kind.from_pretrained(
                 folder,
-                variant=_variant(folder),
+                variant=variant,
                 use_safetensors=True,
                 local_files_only=True,
                 ignore_mismatched_sizes=True,  # they are named below, in our words
@@ -69,7 +73,7 @@ def load_scheduler_config(folder: Path) -> dict[str, Any]:
     except Exception as error:  # whatever a nonsensical value brings up
         raise UserError(f"The model file {path} does not describe a noise schedule; fetch the model again.") from error
     for name, assumed in ASSUMED_OF_SCHEDULER.items():
-        if scheduler.config[name] not in (assumed, None if assumed is False else assumed):
+        if (scheduler.config[name] or False) != assumed:  # null stands for false
             raise UserError(f"{name} in the model file {path} is {scheduler.config[name]}, and only {assumed} works here; use another model.")
     if not usable:
         raise UserError(f"The noise levels that the model file {path} describes are not positive numbers; fetch the model again.")
@@ -85,8 +89,8 @@ def first_fault(missing: Iterable[str], unknown: Iterable[str], misshapen: Itera
     return f"{faults[0]}{more}" if faults else ""
 
 
-def _check_weight_files(folder: Path) -> None:
-    files = sorted(folder.glob("*.safetensors"))
+def _check_weight_files(folder: Path, variant: str | None) -> None:
+    files = [path for path in sorted(folder.glob("*.safetensors")) if (f".{HALF}." in path.name) == (variant == HALF)]
     if not files:
         raise _unusable(folder, "it has no safetensors file")
     for path in files:
@@ -102,9 +106,9 @@ def _unusable(folder: Path, reason: str) -> UserError:
 
 
 def _variant(folder: Path) -> str | None:
-    """The infix of the weight files' names where only such files are there: model.fp16.safetensors -> fp16."""
+    """The infix of the weight files' names where only such files are there."""
     names = [path.name for path in folder.glob("*.safetensors")]
-    return "fp16" if names and all(".fp16." in name for name in names) else None
+    return HALF if names and all(f".{HALF}." in name for name in names) else None
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The facts of a model that planning needs, read from the configuration files that travel with its weights."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,12 @@ from typing import Any
 
 from utils.planning.errors import UserError
 from utils.planning.schedule import HIGHEST_TIMESTEP
+
+AUTOENCODER, WAVELETS = "AutoencoderKL", "WaveletLatents"
+"""The kinds of latents there are, as the class names in their configurations."""
+
+MOST_LEVELS, MOST_CHANNELS = 8, 65_536
+"""Beyond what any real network has: larger numbers are damage, and computing with them would not end."""
 
 
 @dataclass(frozen=True)
@@ -33,20 +40,22 @@ class ModelSpec:
 
 
 def read_model_spec(folder: Path, predictor_config: Mapping[str, Any], timesteps: tuple[int, int] | None) -> ModelSpec:
-    """The spec of the diffusers-layout model in `folder` together with a noise predictor of the given configuration.
+    """The spec of the diffusers-layout model in `folder` together with a noise predictor built from the given, complete configuration.
 
     The predictor reduces the low-resolution patch to the size of the latents, so the scale is latent_factor / reduction.
-    UserError if the parts do not belong together.
+    UserError if the folder's configurations are not usable or the parts do not belong together.
     """
-    vae, unet = (read_config(folder / part / "config.json") for part in ("vae", "unet"))
-    if vae.get("_class_name") == "WaveletLatents":
-        latent_factor, latent_channels = 2 ** vae["levels"], 3 * 4 ** vae["levels"]
-    else:
-        latent_factor, latent_channels = 2 ** (len(vae["block_out_channels"]) - 1), vae["latent_channels"]
+    latent_factor, latent_channels = _read_vae(folder / "vae" / "config.json")
+    unet_path = folder / "unet" / "config.json"
+    unet = read_config(unet_path)
+    unet_channels = {_whole(unet, name, unet_path) for name in ("in_channels", "out_channels")}
+    unet_multiple = 2 ** (len(_widths(unet, unet_path)) - 1)
     reduction = 2 ** (len(predictor_config["down_block_types"]) - 1)
-    if latent_factor % reduction or predictor_config["latent_channels"] != latent_channels or unet["in_channels"] != latent_channels:
+    if latent_factor % reduction or {predictor_config["latent_channels"], *unet_channels} != {latent_channels}:
         raise UserError(f"The noise predictor, UNet and VAE for {folder.name} have different latents; use files that belong together.")
-    unet_multiple = 2 ** (len(unet["block_out_channels"]) - 1)
+    has_text = _attends_to_text(unet)
+    if has_text and not (folder / "text_encoder").is_dir():
+        raise UserError(f"The model {folder.name} is steered by prompts and has no folder text_encoder; fetch the model again.")
     return ModelSpec(
         name=folder.name,
         scale=latent_factor // reduction,
@@ -54,18 +63,58 @@ def read_model_spec(folder: Path, predictor_config: Mapping[str, Any], timesteps
         latent_channels=latent_channels,
         lq_multiple=reduction * unet_multiple,
         timesteps=timesteps or (1, HIGHEST_TIMESTEP),
-        has_text=(folder / "text_encoder").is_dir(),
+        has_text=has_text,
     )
 
 
+def _read_vae(path: Path) -> tuple[int, int]:
+    """Pixels per latent pixel along one axis, and channels of the latents."""
+    config = read_config(path)
+    kind = config.get("_class_name")
+    scaling = config.get("scaling_factor", 1.0)  # left out, it is the class's own
+    if isinstance(scaling, bool) or not isinstance(scaling, int | float) or not 0 < scaling < math.inf:
+        raise UserError(f"scaling_factor in the model file {path} must be a number above 0; fetch the model again.")
+    if kind == WAVELETS:
+        levels = _whole(config, "levels", path, MOST_LEVELS)
+        return 2**levels, 3 * 4**levels
+    if kind != AUTOENCODER or any(config.get(name) is not None for name in ("shift_factor", "latents_mean", "latents_std")):
+        raise UserError(f"The model file {path} must be of an {AUTOENCODER} whose latents are scaled and not shifted; use another model.")
+    return 2 ** (len(_widths(config, path)) - 1), _whole(config, "latent_channels", path)
+
+
+def _attends_to_text(unet: Mapping[str, Any]) -> bool:
+    """Whether a UNet has cross-attention; what its configuration leaves out, diffusers fills with blocks that have."""
+    blocks = [unet.get(name, "CrossAttn") for name in ("down_block_types", "mid_block_type", "up_block_types")]
+    return "CrossAttn" in str(blocks)
+
+
+def _widths(config: Mapping[str, Any], path: Path) -> list[int]:
+    widths = config.get("block_out_channels")
+    if not isinstance(widths, list) or not 1 <= len(widths) <= MOST_LEVELS or not all(is_whole(width, 1, MOST_CHANNELS) for width in widths):
+        raise UserError(f"block_out_channels in the model file {path} must be a list of whole numbers above 0; fetch the model again.")
+    return widths
+
+
+def _whole(config: Mapping[str, Any], name: str, path: Path, high: int = MOST_CHANNELS) -> int:
+    value = config.get(name)
+    if not is_whole(value, 1, high):
+        raise UserError(f"{name} in the model file {path} must be a whole number from 1 to {high}; fetch the model again.")
+    return value  # type: ignore[return-value]
+
+
+def is_whole(value: Any, low: int, high: int) -> bool:
+    """Whether a value out of JSON is a whole number within [low, high]; true and false are not."""
+    return type(value) is int and low <= value <= high
+
+
 def read_config(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`; UserError if it is missing or not one."""
+    """The JSON object in `path`; UserError if it is missing, unreadable or not one."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
+    except FileNotFoundError:
         raise UserError(f"The model file {path} is missing; the model's folder must be complete and in diffusers layout.") from None
-    except ValueError:
+    except (OSError, ValueError, RecursionError):
         config = None
     if not isinstance(config, dict):
-        raise UserError(f"The model file {path} is not valid JSON; fetch the model again.")
+        raise UserError(f"The model file {path} is damaged or unreadable, it must hold a JSON object; fetch the model again.")
     return config

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from utils.planning.schedule import PUBLISHED, timesteps_for
-from utils.planning.settings import DOTTED_NAMES, Settings, leaves
+from utils.planning.settings import DOTTED_NAMES, Settings, leaves, value_of
 
 OFFERED = {
     "timesteps": "Number of steps",
@@ -39,7 +39,7 @@ class SettingsForm:
         return given
 
     def _widget(self, name: str, item: Field) -> gr.components.Component:
-        rules, value = item.metadata, _value(self._settings, DOTTED_NAMES[name])
+        rules, value = item.metadata, value_of(self._settings, DOTTED_NAMES[name])
         shared: dict[str, Any] = {"label": OFFERED[name], "info": _sentence(rules["meaning"]), "elem_id": f"setting-{name}"}
         if name == "timesteps":
             shared["info"] = "More steps invent more detail and take longer"
@@ -53,13 +53,6 @@ class SettingsForm:
         if high < _LARGEST_EXACT:
             shared["info"] += f" ({low} to {high})"
         return gr.Number(value, precision=0, **shared)
-
-
-def _value(settings: Settings, dotted_name: str) -> Any:
-    value: Any = settings
-    for part in dotted_name.split("."):
-        value = getattr(value, part)
-    return value
 
 
 def _sentence(meaning: str) -> str:

@@ -362,7 +362,7 @@ def _exif_and_orientation(image: Image.Image, notes: list[str]) -> tuple[bytes |
         if _ORIENTATION in upright:
             upright[_ORIENTATION] = 1
         return upright.tobytes().removeprefix(b"Exif\0\0"), orientation
-    except Exception:
+    except Exception:  # Pillow's parser raises many kinds, and a picture is not lost for its EXIF
         notes.append("The EXIF data of the file is damaged and was dropped.")
         return None, 1
 

@@ -122,6 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
     shared.start()  # only now: importing torch must not hold up the page
     with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C, while the first one closes the server
         page.block_thread()
+    shared.close()
     return 0
 
 

@@ -77,7 +77,7 @@ def _work(
             start = time.perf_counter()
 
             def watch(done: int, total: int, preview: np.ndarray) -> None:
-                if stop.is_set():
+                if stop.is_set() or shared.closing.is_set():
                     raise Cancelled
                 news.put(Advanced(done, total, preview))
 

@@ -42,7 +42,7 @@ class SettingsForm:
         rules, value = item.metadata, value_of(self._settings, DOTTED_NAMES[name])
         shared: dict[str, Any] = {"label": OFFERED[name], "info": _sentence(rules["meaning"]), "elem_id": f"setting-{name}"}
         if name == "timesteps":
-            shared["info"] = "More steps invent more detail and take longer"
+            shared["info"] = "Each step runs the diffusion network once more"
             return gr.Slider(min(PUBLISHED), max(*PUBLISHED, len(value)), len(value), step=1, precision=0, buttons=[], **shared)
         if rules["choices"]:
             return gr.Dropdown(list(rules["choices"]), value=value, **shared)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sampler_invsr import InvSamplerSR
 
 LOG = logging.getLogger("invsr.page")
+_LONGEST_CLOSING = 60  # seconds
 _POLL = 0.2  # seconds between two looks at whether a waiting run was cancelled
 
 
@@ -45,6 +46,7 @@ class SharedSampler:
         self._sampler: InvSamplerSR | None = None
         self._finished = threading.Event()
         self._turn = threading.Lock()
+        self.closing = threading.Event()
 
     def start(self) -> None:
         """Begin loading; to be called once, when the page is up."""
@@ -69,6 +71,11 @@ class SharedSampler:
             yield
         finally:
             self._turn.release()
+
+    def close(self) -> None:
+        """Stop the run under way and wait for it: a thread that still computes while the process ends would abort it."""
+        self.closing.set()
+        self._turn.acquire(timeout=_LONGEST_CLOSING)
 
     def _load(self) -> None:
         try:

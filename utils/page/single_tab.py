@@ -76,7 +76,7 @@ class SingleTab:
         buttons = [self._process, self._cancel, self._upload]
         results = [self._status, self._preview, self._slider, self._download, self._why, self._reasons]
 
-        self._upload.change(self._choose, self._upload, [self._chosen, self._process, self._about], **_LIGHT).then(**self._describing, **_LIGHT)
+        self._upload.change(self._choose, self._upload, [self._chosen, self._process, self._about, *results], **_LIGHT).then(**self._describing, **_LIGHT)
         gr.on([widget.change for widget in form.widgets], **self._describing, **_LIGHT, trigger_mode="always_last")
         run = self._process.click(self._begin, None, buttons + results, **_LIGHT).then(
             self._run,
@@ -104,14 +104,15 @@ class SingleTab:
     # ---- choosing ----
 
     def _choose(self, request: gr.Request, path: str | None) -> Updates:
+        cleared = self._only_status(markup.empty(_EMPTY))  # a result stands beside the picture it was made of, or not at all
         if path is None:
-            return {self._chosen: None, self._process: gr.Button(interactive=False), self._about: ""}
+            return {**cleared, self._chosen: None, self._process: gr.Button(interactive=False), self._about: ""}
         self._sessions.own_upload(_session_id(request), Path(path))
         try:
             picture = self._load(Path(path))
         except Exception as error:
-            return {self._chosen: None, self._process: gr.Button(interactive=False), self._about: markup.error(explained(error))}
-        return {self._chosen: Chosen(Path(path), picture.icc, _summary(picture)), self._process: gr.Button(interactive=True), self._about: gr.skip()}
+            return {**cleared, self._chosen: None, self._process: gr.Button(interactive=False), self._about: markup.error(explained(error))}
+        return {**cleared, self._chosen: Chosen(Path(path), picture.icc, _summary(picture)), self._process: gr.Button(interactive=True), self._about: gr.skip()}
 
     def _load(self, path: Path) -> Picture:
         if not path.exists():
@@ -158,7 +159,7 @@ class SingleTab:
                     clock.start(news.total)
                 updates: Updates = {}
                 if isinstance(news, Advanced):
-                    clock.done = news.done
+                    clock.advance(news.done)
                     words = f"The result after {news.done} of {news.total} tiles"
                     updates[self._preview] = markup.picture(progress_uri(news.preview, chosen.icc), words, "growing")
                 yield updates | {self._status: clock.progress()}
@@ -216,6 +217,10 @@ class _Clock:
 
     def start(self, total: int) -> None:
         self._total, self._start = total, time.monotonic()
+        self._advanced = self._start
+
+    def advance(self, done: int) -> None:
+        self.done, self._advanced = done, time.monotonic()
 
     def progress(self) -> str:
         if not self._total:
@@ -225,7 +230,8 @@ class _Clock:
         seconds = time.monotonic() - self._start
         words = f"Tile {self.done} of {self._total} · {seconds:.0f} s"
         if self.done:
-            words += f", about {seconds / self.done * (self._total - self.done):.0f} s left"
+            left = (self._advanced - self._start) / self.done * (self._total - self.done)
+            words += f", about {max(left - (time.monotonic() - self._advanced), 1):.0f} s left"
         return markup.progress(words, self.done / self._total)
 
 

@@ -171,17 +171,19 @@ class InvSamplerSR:
         from utils.models.device import memory_errors_explained
         from utils.pictures.resampling import bicubic_antialiased
         from utils.pictures.tensors import to_grey, to_pixels, to_tensor
+        from utils.pictures.transparency import extend_colours
 
         timings: dict[str, float] = {}
         plan = make_plan(picture.size, settings, self.spec)
-        lq = to_tensor(picture.rgb)
+        lq, alpha = to_tensor(picture.rgb), picture.alpha
+        if alpha is not None:
+            lq = extend_colours(lq, to_tensor(alpha))
         with _timed(timings, "networks"), memory_errors_explained():
             canvas = self._compute(lq, plan, settings, None, on_progress)
         with _timed(timings, "stages"), memory_errors_explained():
             sr = self._finish(canvas, lq, plan)
             if picture.grey:
                 sr = to_grey(sr)
-            alpha = picture.alpha
             if alpha is not None:
                 alpha = to_pixels(bicubic_antialiased(to_tensor(alpha), plan.output_size).clamp(0, 1), alpha.dtype)
             return replace(picture, rgb=to_pixels(sr, picture.rgb.dtype), alpha=alpha), plan, timings

@@ -54,6 +54,16 @@ def test_alpha_and_grey_are_kept(sampler):
     assert np.array_equal(grey[..., 0], grey[..., 1]) and np.array_equal(grey[..., 0], grey[..., 2])
 
 
+def test_colours_under_transparent_pixels_do_not_leak(embedded_sampler):
+    y, x = np.mgrid[:40, :40]
+    disc = (y - 20) ** 2 + (x - 20) ** 2 < 150
+    picture = np.zeros((40, 40, 4), np.uint8)
+    picture[disc] = (230, 60, 40, 255)  # a red disc on transparent black, as drawing programs write
+    result = embedded_sampler.upscale(picture).picture.astype(int)
+    visible = result[result[..., 3] > 20][:, :3]
+    assert np.abs(visible - (230, 60, 40)).max() <= 3
+
+
 def test_same_settings_same_pixels(sampler, tiny_config):
     """Defect of the reference programs: one global seed, so that results depend on the pictures before."""
     picture = noise(50, 90)

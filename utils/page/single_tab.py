@@ -76,7 +76,9 @@ class SingleTab:
         buttons = [self._process, self._cancel, self._upload]
         results = [self._status, self._preview, self._slider, self._download, self._why, self._reasons]
 
-        self._upload.change(self._choose, self._upload, [self._chosen, self._process, self._about, *results], **_LIGHT).then(**self._describing, **_LIGHT)
+        self._upload.change(self._choose, self._upload, [self._chosen, self._process, self._about, *results], **_LIGHT).then(
+            **self._describing, **_LIGHT
+        )
         gr.on([widget.change for widget in form.widgets], **self._describing, **_LIGHT, trigger_mode="always_last")
         run = self._process.click(self._begin, None, buttons + results, **_LIGHT).then(
             self._run,
@@ -112,7 +114,12 @@ class SingleTab:
             picture = self._load(Path(path))
         except Exception as error:
             return {**cleared, self._chosen: None, self._process: gr.Button(interactive=False), self._about: markup.error(explained(error))}
-        return {**cleared, self._chosen: Chosen(Path(path), picture.icc, _summary(picture)), self._process: gr.Button(interactive=True), self._about: gr.skip()}
+        return {
+            **cleared,
+            self._chosen: Chosen(Path(path), picture.icc, _summary(picture)),
+            self._process: gr.Button(interactive=True),
+            self._about: gr.skip(),
+        }
 
     def _load(self, path: Path) -> Picture:
         if not path.exists():

@@ -29,7 +29,7 @@ def test_ranges_choices_and_help_are_those_of_the_schema():
     assert [choice[0] for choice in widgets["color_fix"].choices] == list(COLOR_FIXES)
     assert (widgets["cfg_scale"].minimum, widgets["cfg_scale"].maximum) == (1, 20)
     assert (widgets["timesteps"].minimum, widgets["timesteps"].maximum) == (1, 5)
-    assert widgets["pch_size"].info == "Side of a tile, in pixels of the input (8 to 2048)"
+    assert widgets["pch_size"].info == "Side of a tile, in pixels of the input (1 to 16384)"
     assert all(widget.label and widget.info and widget.elem_id for widget in widgets.values())
 
 

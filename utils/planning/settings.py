@@ -64,7 +64,7 @@ class ModelStart:
 
 @dataclass(frozen=True)
 class Chopping:
-    pch_size: int = option(128, "side of a tile, in pixels of the input", low=8, high=2048)
+    pch_size: int = option(128, "side of a tile, in pixels of the input", low=1, high=16384)
     overlap: float = option(0.5, "part of a tile that the next one covers again", low=0.0, high=0.9)
     extra_bs: int = option(4, "tiles that go through the networks together", low=1, high=1024)
 
@@ -83,7 +83,7 @@ class Settings:
     timesteps: list[int] = field(
         default_factory=lambda: [200], metadata={"meaning": "nominal timesteps of the sampler, falling; one step each", "low": 1, "high": 1000}
     )
-    cfg_scale: float = option(1.0, "classifier-free guidance; 1 is off, more is sharper and runs the UNet twice", low=1.0, high=20.0)
+    cfg_scale: float = option(1.0, "classifier-free guidance; 1 is off, more is sharper and runs the diffusion network twice", low=1.0, high=20.0)
     prompt: str = option(POSITIVE_PROMPT, "what the picture should be like, for models with text conditioning")
     negative_prompt: str | None = option(NEGATIVE_PROMPT, "what it should not be like; used when cfg_scale is above 1")
     color_fix: str = option("wavelet", "how colours are brought back to those of the input", choices=COLOR_FIXES)

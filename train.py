@@ -1,6 +1,7 @@
 """Trains a model by a recipe.
 
 Example: python train.py --config configs/train-tiny.yaml --data PICTURES --out RUN --export weights/tiny steps=16000
+On several GPUs: accelerate launch --multi_gpu train.py ...
 """
 
 import argparse
@@ -19,12 +20,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from utils.training.recipe import load_recipe
 
     try:
-        recipe = load_recipe(options.config, options.overrides)
+        chosen = {"logger": options.logger, "feature_weights": options.feature_weights}
+        recipe = load_recipe(options.config, options.overrides, {key: value for key, value in chosen.items() if value is not None})
         if options.data is None and options.export is None:
             raise UserError("Nothing to do: give --data to train, or --export to export a run.")
         if options.data is not None and not options.data.is_dir():
             raise UserError(f"The folder of training pictures {options.data} does not exist; give one with --data.")
-        from utils.training.trainer import export_run, train
+        from utils.training.run import export_run, train
 
         if options.data is None:
             return export_run(recipe, options.out, options.export)
@@ -38,9 +40,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="train.py", description="Trains a model by a recipe; Ctrl-C saves the run.")
     parser.add_argument("--config", type=Path, required=True, help="recipe, such as configs/train-tiny.yaml")
     parser.add_argument("--data", type=Path, help="folder of pictures to learn from; without it, --export exports the run's checkpoint")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run: checkpoint and TensorBoard logs")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run: checkpoint and log")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out exactly where its checkpoint is")
-    parser.add_argument("--export", type=Path, help="folder to write the model to with every checkpoint, such as weights/tiny")
+    parser.add_argument("--export", type=Path, help="folder to write the best weights to with every checkpoint, such as weights/tiny")
+    parser.add_argument("--logger", choices=("tensorboard", "wandb", "none"), help="where figures and pictures of the run go (the recipe's)")
+    parser.add_argument("--feature-weights", help=".npz of a SqueezeNet 1.1, which a feature_weight above 0 needs; used for training only")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace those of the recipe")
     return parser
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.conftest import SHARED
+from tests.metrics.random_squeezenet import save_random_squeezenet
 from utils.metrics.perceptual import FeatureDistance, Lpips, NotAvailable
 from utils.planning.errors import UserError
 
@@ -73,18 +74,8 @@ def test_lpips_whose_weights_do_not_come_gives_no_figure(lpips):
 
 @pytest.fixture(scope="module")
 def feature_distance(tmp_path_factory):
-    """With random weights of the right shapes."""
-    rng = np.random.default_rng(0)
-    widths = {"fire2": (64, 16, 64), "fire3": (128, 16, 64), "fire4": (128, 32, 128), "fire5": (256, 32, 128)}
-    widths |= {"fire6": (256, 48, 192), "fire7": (384, 48, 192), "fire8": (384, 64, 256), "fire9": (512, 64, 256)}
-    shapes = {"conv1": (3, 3, 3, 64)}
-    for name, (before, squeezed, after) in widths.items():
-        shapes |= {f"{name}/squeeze1x1": (1, 1, before, squeezed), f"{name}/expand1x1": (1, 1, squeezed, after)}
-        shapes |= {f"{name}/expand3x3": (3, 3, squeezed, after)}
-    arrays = {f"{name}/uniform": rng.normal(0, (2 / np.prod(shape[:3])) ** 0.5, shape).astype(np.float32) for name, shape in shapes.items()}
-    arrays |= {f"{name}/{name}_b": rng.normal(0, 0.1, shape[3]).astype(np.float32) for name, shape in shapes.items()}
     path = tmp_path_factory.mktemp("weights") / "features.npz"
-    np.savez(path, **arrays)
+    save_random_squeezenet(path)
     return FeatureDistance(path)
 
 
@@ -93,6 +84,15 @@ def test_the_feature_distance_grows_with_the_damage(feature_distance):
     noise = torch.randn(hr.shape, generator=torch.Generator().manual_seed(1))
     none, little, much = (feature_distance((hr + sd * noise).clamp(0, 1), hr) for sd in (0, 0.05, 0.2))
     assert none == 0 and 0 < little < much < 4
+
+
+def test_the_feature_distance_carries_gradients_to_pictures_that_need_them(feature_distance):
+    hr = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    sr = (0.9 * hr).requires_grad_()
+    distance = feature_distance.between(sr, hr)
+    distance.backward()
+    assert torch.isfinite(sr.grad).all() and sr.grad.abs().sum() > 0
+    assert distance.item() == pytest.approx(sum(feature_distance(a[None], b[None]) for a, b in zip(sr, hr, strict=True)) / 2, rel=1e-5)
 
 
 def test_the_smallest_picture_that_is_measured_passes(feature_distance):

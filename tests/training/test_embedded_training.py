@@ -1,6 +1,8 @@
+import itertools
 import json
 import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,17 +10,28 @@ import torch
 from diffusers import EulerDiscreteScheduler, UNet2DConditionModel
 from safetensors.torch import load_file
 
+from sampler_invsr import InvSamplerSR
+from tests.metrics.random_squeezenet import save_random_squeezenet
+from utils.models.conditioning import ClassConditioner
 from utils.models.noise_predictor import NoisePredictor
 from utils.models.wavelet_latents import WaveletLatents
 from utils.pictures.resampling import bicubic
 from utils.planning.errors import UserError
 from utils.training.checkpoint import load_checkpoint, save_checkpoint
-from utils.training.dataset import Batch, TrainingBatches, to_tensor, validation_pairs
+from utils.training.dataset import Batch, EmbeddedBatches, to_tensor
 from utils.training.embedded_model import build_denoiser, measure_channel_std
 from utils.training.export import export_model
-from utils.training.objective import charbonnier, estimate, in_precision
-from utils.training.trainer import STOPPED, Trainer, export_run, train
-from utils.training.validation import psnr_gains, upscale
+from utils.training.mixed_precision import in_precision
+from utils.training.objective import charbonnier, estimate
+from utils.training.run import STOPPED, export_run, start_accelerator, train
+from utils.training.trainer import Trainer
+from utils.training.validation import upscale as upscale_with
+
+CLASSES = ClassConditioner(torch.device("cpu"))
+
+
+def upscale(denoiser, lq, timesteps, guidance=1.0):
+    return upscale_with(denoiser, CLASSES, lq, timesteps, guidance)
 
 
 @pytest.fixture
@@ -52,20 +65,22 @@ def test_every_latent_channel_of_the_photos_has_unit_spread(recipe, photo):
     torch.testing.assert_close(z.std((0, 2, 3), correction=0), torch.ones(48), atol=1e-3, rtol=0)
 
 
-def test_the_networks_can_be_trained_from_their_zero_layers(recipe, photo):
-    trainer = Trainer(replace(recipe, steps=40, few_step_share=0.0), [photo], None)
-    before = {name: value.clone() for name, value in trainer.networks.state_dict().items()}
-    losses = list(trainer.losses())
+def test_the_networks_can_be_trained_from_their_zero_layers(recipe, photo, new_trainer):
+    trainer = new_trainer(replace(recipe, steps=40, few_step_share=0.0), [photo])
+    before = {name: value.clone() for name, value in trainer.task.networks.state_dict().items()}
+    losses = [terms["charbonnier"] for terms in trainer.losses()]
     assert np.isfinite(losses).all() and trainer.step == 40
-    changed = {name for name, value in trainer.networks.state_dict().items() if not torch.equal(value, before[name])}
+    changed = {name for name, value in trainer.task.networks.state_dict().items() if not torch.equal(value, before[name])}
     assert {"unet.conv_in.weight", "unet.class_embedding.weight", "noise_predictor.encoder.conv_in.weight"} <= changed
-    pairs = validation_pairs([photo], recipe)
-    assert psnr_gains(trainer.averaged_denoiser(), pairs, [200])[0] > 0.02
+    trainer.task.hold_out([photo])
+    figures = trainer.validate().figures
+    assert list(figures) == ["psnr_y_gain_clean_1_steps", "psnr_y_gain_clean_3_steps", "psnr_y_gain_degraded_1_steps"]
+    assert figures["psnr_y_gain_clean_1_steps"] > 0.02
 
 
 def test_only_the_last_step_of_several_carries_gradients(denoiser, recipe, photo):
     wake(denoiser)
-    batch = TrainingBatches([photo], recipe)[0]
+    batch = EmbeddedBatches([photo], recipe)[0]
     several = Batch(batch.lq, batch.target, batch.labels, [200, 100, 50], 3)
     charbonnier(estimate(denoiser, several), several.target).backward()
     assert denoiser.unet.conv_in.weight.grad.abs().sum() > 0
@@ -74,9 +89,9 @@ def test_only_the_last_step_of_several_carries_gradients(denoiser, recipe, photo
 
 def test_a_step_without_gradients_does_not_starve_the_step_with_them_under_autocast(denoiser, recipe, photo):
     wake(denoiser)
-    batch = TrainingBatches([photo], recipe)[0]
+    batch = EmbeddedBatches([photo], recipe)[0]
     several = Batch(batch.lq, batch.target, batch.labels, [200, 100], 2)
-    charbonnier(estimate(in_precision(denoiser, torch.bfloat16), several), several.target).backward()
+    charbonnier(estimate(in_precision(denoiser, start_accelerator(replace(recipe, precision="bfloat16"))), several), several.target).backward()
     assert all(p.grad is not None for p in denoiser.unet.parameters())
 
 
@@ -86,6 +101,18 @@ def test_the_estimate_after_all_steps_is_the_samplers_picture(denoiser, recipe, 
     batch = Batch(to_tensor([lq]), torch.zeros(1, 3, 64, 64), torch.tensor([0]), [200, 100, 50], 3)
     with torch.no_grad():
         torch.testing.assert_close(estimate(denoiser, batch), upscale(denoiser, lq, [200, 100, 50]), atol=1e-5, rtol=0)
+
+
+def test_the_other_diffusion_network_trains_and_exports_alike(recipe, photo, photo_folder, new_trainer, tmp_path):
+    shape = {"in_channels": 48, "out_channels": 48, "width": 8, "num_blocks": 2}
+    recipe = replace(recipe, unet_class="LatentResNet", unet=shape, logger="none")
+    untrained = new_trainer(recipe, [photo]).task.denoiser
+    lq = photo[:24, :20].astype(np.float32) / 255
+    torch.testing.assert_close(upscale(untrained, lq, [200, 100]), bicubic(to_tensor([lq]), (96, 80)), atol=2e-6, rtol=0)
+    assert train(recipe, photo_folder, tmp_path / "run", export=tmp_path / "model") == 0
+    assert json.loads((tmp_path / "model" / "model_index.json").read_text())["unet"] == ["utils.models.latent_resnet", "LatentResNet"]
+    sampler = InvSamplerSR({"sd_pipe": {"params": {"pretrained_model_name_or_path": str(tmp_path / "model")}}, "device": "cpu", "dtype": "float32"})
+    assert sampler.upscale(photo[:32, :32]).picture.shape == (128, 128, 3)
 
 
 def test_class_labels_steer_the_picture(denoiser, photo):
@@ -105,13 +132,13 @@ def test_resuming_after_a_kill_continues_exactly(recipe, photo_folder, tmp_path)
     trainer_steps = Trainer.losses
 
     def losses_until_killed(self):
-        for loss in trainer_steps(self):
+        for terms in trainer_steps(self):
             if self.step == 3:
                 killed.mkdir()
                 save_checkpoint(killed, self.state())
             if self.step == 4:
                 raise Killed
-            yield loss
+            yield terms
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
         patch.setattr(Trainer, "losses", losses_until_killed)
@@ -129,7 +156,7 @@ def test_a_request_to_stop_saves_the_run(recipe, photo_folder, tmp_path, monkeyp
     def losses(self):
         self.step = 2
         signal.raise_signal(signal.SIGTERM)
-        yield 0.5
+        yield {"charbonnier": torch.tensor(0.5)}
         raise AssertionError("went on after SIGTERM")
 
     monkeypatch.setattr(Trainer, "losses", losses)
@@ -139,10 +166,12 @@ def test_a_request_to_stop_saves_the_run(recipe, photo_folder, tmp_path, monkeyp
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_a_time_budget_ends_the_run_with_the_learning_rate_near_zero(recipe, photo):
-    trainer = Trainer(replace(recipe, steps=10_000, minutes=1 / 60), [photo], None)
+def test_a_time_budget_ends_the_run_with_the_learning_rate_near_zero(recipe, photo, new_trainer, monkeypatch):
+    ticks = itertools.count(step=0.05)
+    monkeypatch.setattr("utils.training.trainer.time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    trainer = new_trainer(replace(recipe, steps=10_000, minutes=1 / 60), [photo])
     list(trainer.losses())
-    assert trainer.step < 10_000 and 1 <= trainer.seconds < 3
+    assert trainer.step == 20 and trainer.seconds == pytest.approx(1.0)
     assert trainer.optimiser.param_groups[0]["lr"] < 0.2 * recipe.learning_rate
 
 
@@ -151,6 +180,18 @@ def test_a_failed_write_leaves_the_previous_checkpoint(tmp_path):
     with pytest.raises(Exception, match="pickle"):
         save_checkpoint(tmp_path, {"step": (k for k in range(2))})
     assert load_checkpoint(tmp_path) == {"step": 1}
+
+
+def test_a_damaged_checkpoint_is_said_in_one_sentence(tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"torn")
+    with pytest.raises(UserError, match=r"is damaged; .*\.$"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_run_of_another_task_is_not_resumed(recipe, predictor_recipe, photo, new_trainer):
+    state = new_trainer(recipe, [photo]).state()
+    with pytest.raises(UserError, match="another task"):
+        new_trainer(predictor_recipe, [photo], state)
 
 
 def test_resuming_without_a_checkpoint_is_refused(recipe, photo_folder, tmp_path):
@@ -165,11 +206,52 @@ def test_a_run_is_not_overwritten_by_another(recipe, photo_folder, tmp_path):
     assert load_checkpoint(tmp_path) == {"step": 5}
 
 
-def test_resuming_with_other_networks_is_refused(recipe, photo):
-    state = Trainer(recipe, [photo], None).state()
+def test_resuming_with_other_networks_is_refused(recipe, photo, new_trainer):
+    state = new_trainer(recipe, [photo]).state()
     wider = replace(recipe, unet={**recipe.unet, "block_out_channels": [16, 24]})
     with pytest.raises(UserError, match="another unet"):
-        Trainer(wider, [photo], state)
+        new_trainer(wider, [photo], state)
+
+
+def test_resuming_takes_the_learning_rate_of_the_recipe(recipe, photo, new_trainer):
+    state = new_trainer(recipe, [photo]).state()
+    resumed = new_trainer(replace(recipe, learning_rate=1e-5), [photo], state)
+    next(resumed.losses())
+    assert resumed.optimiser.param_groups[0]["lr"] <= 1e-5
+
+
+def test_a_finished_run_that_is_resumed_stays_as_it_is(recipe, photo_folder, tmp_path):
+    train(recipe, photo_folder, tmp_path)
+    before = load_checkpoint(tmp_path)
+    train(recipe, photo_folder, tmp_path, resume=True)
+    after = load_checkpoint(tmp_path)
+    assert after["step"] == before["step"] == recipe.steps
+    assert all(torch.equal(after["networks"][name], value) for name, value in before["networks"].items())
+
+
+def test_a_new_run_can_start_from_an_exported_model(recipe, photo, photo_folder, new_trainer, tmp_path):
+    train(recipe, photo_folder, tmp_path / "run", export=tmp_path / "model")
+    trained = load_checkpoint(tmp_path / "run")["best"]["weights"]
+    other_photos = [255 - photo // 2]
+    trainer = new_trainer(replace(recipe, init=str(tmp_path / "model")), other_photos)
+    assert trainer.step == 0
+    for name, value in trainer.task.networks.state_dict().items():
+        torch.testing.assert_close(value, trained[name], atol=1e-3, rtol=1e-3)
+    assert trainer.task.channel_std == json.loads((tmp_path / "model" / "vae" / "config.json").read_text())["channel_std"]
+    again = new_trainer(replace(recipe, init=str(tmp_path / "gone")), other_photos, trainer.state())
+    assert torch.equal(again.task.networks["unet"].conv_in.weight, trainer.task.networks["unet"].conv_in.weight)
+
+
+def test_weights_of_other_networks_are_refused_to_start_from(recipe, photo, photo_folder, new_trainer, tmp_path):
+    train(recipe, photo_folder, tmp_path / "run", export=tmp_path / "model")
+    wider = replace(recipe, init=str(tmp_path / "model"), unet={**recipe.unet, "block_out_channels": [16, 24]})
+    with pytest.raises(UserError, match=r"do not fit the recipe's network.*\.$"):
+        new_trainer(wider, [photo])
+    (tmp_path / "model" / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"torn")
+    with pytest.raises(UserError, match="missing or damaged"):
+        new_trainer(replace(recipe, init=str(tmp_path / "model")), [photo])
+    with pytest.raises(UserError, match="missing"):
+        new_trainer(replace(recipe, init=str(tmp_path / "nowhere")), [photo])
 
 
 def test_an_exported_model_comes_back_through_from_pretrained(denoiser, recipe, photo, tmp_path):
@@ -202,6 +284,39 @@ def test_a_run_can_be_exported_without_training(recipe, photo_folder, tmp_path):
     export_run(recipe, tmp_path / "run", tmp_path / "later")
     weights = "unet/diffusion_pytorch_model.safetensors"
     assert (tmp_path / "later" / weights).read_bytes() == (tmp_path / "at_the_end" / weights).read_bytes()
+
+
+def test_the_feature_loss_is_added_where_it_is_asked_for(recipe, photo, new_trainer, tmp_path):
+    save_random_squeezenet(tmp_path / "features.npz")
+    with_features = replace(recipe, crop=32, feature_weight=0.1, feature_weights=str(tmp_path / "features.npz"))
+    trainer = new_trainer(with_features, [photo])
+    wake(trainer.task.denoiser)
+    batch = EmbeddedBatches([photo], with_features)[0]
+    terms = trainer.task(batch, 0)
+    assert set(terms) == {"charbonnier", "features"} and terms["features"].item() > 0
+    terms["features"].backward()
+    assert trainer.task.networks["unet"].conv_in.weight.grad.abs().sum() > 0
+    twice = new_trainer(replace(with_features, feature_weight=0.2), [photo])
+    wake(twice.task.denoiser)
+    torch.testing.assert_close(twice.task(batch, 0)["features"], 2 * terms["features"], atol=0, rtol=1e-5)
+
+
+def test_with_a_feature_loss_the_score_is_the_gain_in_the_loss(recipe, photo, new_trainer, tmp_path):
+    save_random_squeezenet(tmp_path / "features.npz")
+    trainer = new_trainer(replace(recipe, crop=32, feature_weight=0.1, feature_weights=str(tmp_path / "features.npz")), [photo])
+    trainer.task.hold_out([photo])
+    untrained = trainer.validate()
+    assert untrained.score == pytest.approx(0, abs=1e-3)
+    gains = [value for name, value in untrained.figures.items() if name.startswith("loss_gain")]
+    assert len(gains) == 3 and untrained.score == pytest.approx(np.mean(gains))
+    hq = trainer.task._pairs["clean"][0][1]
+    assert trainer.task._loss_gain(to_tensor([hq]), *trainer.task._pairs["clean"][0]) > 10
+
+
+def test_a_wrong_file_of_feature_weights_is_refused(recipe, photo, new_trainer, tmp_path):
+    (tmp_path / "features.npz").write_bytes(b"no archive")
+    with pytest.raises(UserError, match="SqueezeNet"):
+        new_trainer(replace(recipe, feature_weight=0.1, feature_weights=str(tmp_path / "features.npz")), [photo])
 
 
 @pytest.mark.parametrize("part", ["unet", "noise_predictor"])

@@ -3,22 +3,54 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 
+from utils.models.noise_predictor import NoisePredictor
 from utils.planning.errors import UserError
-from utils.training.recipe import Recipe, load_recipe
-from utils.training.trainer import rate_factor
+from utils.training.recipe import EmbeddedRecipe, NoisePredictorRecipe, Recipe, load_recipe
+from utils.training.schedules import rate_factor
 
-SHIPPED = Path(__file__).parents[2] / "configs" / "train-tiny.yaml"
+CONFIGS = Path(__file__).parents[2] / "configs"
+SHIPPED = CONFIGS / "train-tiny.yaml"
+SHIPPED_PREDICTOR = CONFIGS / "train-noise-predictor.yaml"
 
 
 def test_the_shipped_recipe_loads_and_overrides_replace_its_values():
     recipe = load_recipe(SHIPPED, ["steps=7", "unet.block_out_channels=[8,8,8]", "minutes=1.5"])
+    assert isinstance(recipe, EmbeddedRecipe)
     assert (recipe.steps, recipe.minutes, recipe.unet["block_out_channels"]) == (7, 1.5, [8, 8, 8])
     assert recipe.batch == load_recipe(SHIPPED).batch
 
 
+def test_the_recipe_of_the_noise_predictor_has_the_published_shape():
+    recipe = load_recipe(SHIPPED_PREDICTOR)
+    assert isinstance(recipe, NoisePredictorRecipe)
+    with torch.device("meta"):
+        predictor = NoisePredictor(**recipe.noise_predictor)
+    assert sum(p.numel() for p in predictor.parameters()) == 33_837_576
+
+
+def test_ready_values_are_taken_as_they_are():
+    recipe = load_recipe(SHIPPED, ["feature_weight=0.1"], {"feature_weights": "1e5", "logger": "none"})
+    assert isinstance(recipe, EmbeddedRecipe)
+    assert (recipe.feature_weights, recipe.logger) == ("1e5", "none")
+
+
+def test_a_key_of_another_task_is_refused():
+    with pytest.raises(UserError, match="no key 'pipeline' for the task embedded"):
+        load_recipe(SHIPPED, ["pipeline=weights/sd-turbo"])
+    with pytest.raises(UserError, match="no key 'levels' for the task noise_predictor"):
+        load_recipe(SHIPPED_PREDICTOR, ["levels=2"])
+
+
+@pytest.mark.parametrize("override", ["adversarial_weight=-1", "discriminator_rate=0", "discriminator_width=12", "kl_weight=-1", "crop=510"])
+def test_a_value_that_cannot_work_for_the_noise_predictor_is_refused(override):
+    with pytest.raises(UserError, match=override.split("=")[0]):
+        load_recipe(SHIPPED_PREDICTOR, [override])
+
+
 def test_an_unknown_key_is_refused_with_the_nearest_known_one():
-    with pytest.raises(UserError, match="'learning_rte'; the nearest is 'learning_rate'"):
+    with pytest.raises(UserError, match="'learning_rte' for the task embedded; the nearest is 'learning_rate'"):
         load_recipe(SHIPPED, ["learning_rte=1"])
 
 
@@ -37,6 +69,12 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one():
         "start_shares=[1]",
         "few_step_lists=[[100,200]]",
         "minutes=-1",
+        "patience=0",
+        "checkpoint_steps=0",
+        "logger=stdout",
+        "task=vae",
+        "unet_class=UNet3D",
+        "feature_weight=0.1",
         "steps",
         "steps=[",
     ],

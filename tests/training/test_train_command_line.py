@@ -8,6 +8,7 @@ import train
 
 PROJECT = Path(__file__).parents[2]
 RECIPE = str(PROJECT / "configs" / "train-tiny.yaml")
+PREDICTOR_RECIPE = str(PROJECT / "configs" / "train-noise-predictor.yaml")
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,8 @@ RECIPE = str(PROJECT / "configs" / "train-tiny.yaml")
         (["--config", "nowhere.yaml", "--data", ".", "--out", "run"], "nowhere.yaml does not exist"),
         (["--config", RECIPE, "--out", "run"], "give --data"),
         (["--config", RECIPE, "--out", "run", "--export", "model"], "no checkpoint.pt"),
+        (["--config", RECIPE, "--data", ".", "--out", "run", "feature_weight=0.1"], "--feature-weights"),
+        (["--config", PREDICTOR_RECIPE, "--data", ".", "--out", "run", "unet.norm_num_groups=8"], "no key 'unet'"),
     ],
 )
 def test_a_wrong_call_gets_one_sentence_and_writes_nothing(arguments, sentence, tmp_path, monkeypatch, capsys):
@@ -25,6 +28,15 @@ def test_a_wrong_call_gets_one_sentence_and_writes_nothing(arguments, sentence, 
     assert train.main(arguments) == 2
     said = capsys.readouterr().err
     assert sentence in said and said.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_wandb_that_is_not_installed_is_said_in_one_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("utils.training.logbook.find_spec", lambda name: None)
+    assert train.main(["--config", RECIPE, "--data", ".", "--out", "run", "--logger", "wandb"]) == 2
+    said = capsys.readouterr().err
+    assert "pip install wandb" in said and said.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 
@@ -36,7 +48,7 @@ try:
     train.main(["--help"])
 except SystemExit as end:
     assert end.code == 0
-assert not {"torch", "diffusers", "omegaconf"} & set(sys.modules)
+assert not {"torch", "diffusers", "omegaconf", "accelerate"} & set(sys.modules)
 """
     answer = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr

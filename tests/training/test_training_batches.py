@@ -7,20 +7,21 @@ import torch
 from utils.models.conditioning import CLEAN, DEGRADED
 from utils.pictures.resampling import bicubic_antialiased
 from utils.planning.errors import UserError
-from utils.training.dataset import TrainingBatches, load_photos, split, validation_pairs
+from utils.training.dataset import DEGRADED_PAIRS, EmbeddedBatches, TrainingBatches, load_photos, split, validation_pairs
 
 
 def test_a_batch_is_a_function_of_seed_and_step(recipe, photo):
-    batches = TrainingBatches([photo], recipe)
-    first, again, other_step = batches[3], TrainingBatches([photo], recipe)[3], batches[4]
-    other_seed = TrainingBatches([photo], replace(recipe, seed=9))[3]
+    batches = EmbeddedBatches([photo], recipe)
+    first, again, other_step = batches[3], EmbeddedBatches([photo], recipe)[3], batches[4]
+    other_seed = EmbeddedBatches([photo], replace(recipe, seed=9))[3]
     assert torch.equal(first.lq, again.lq) and torch.equal(first.target, again.target) and first.timesteps == again.timesteps
+    assert first.seed == again.seed != other_step.seed
     assert not torch.equal(first.target, other_step.target)
     assert not torch.equal(first.target, other_seed.target)
 
 
 def test_clean_crops_match_their_targets_in_place(recipe, photo):
-    batches = TrainingBatches([photo], replace(recipe, clean_share=1.0, negative_share=0.0, crop=32))
+    batches = EmbeddedBatches([photo], replace(recipe, clean_share=1.0, negative_share=0.0, crop=32))
     for step in range(5):
         batch = batches[step]
         assert batch.lq.shape == (2, 3, 8, 8) and batch.target.shape == (2, 3, 32, 32)
@@ -30,22 +31,22 @@ def test_clean_crops_match_their_targets_in_place(recipe, photo):
 
 
 def test_the_border_of_a_crop_knows_what_lies_beyond_it(recipe, photo):
-    batch = TrainingBatches([photo], replace(recipe, clean_share=1.0, negative_share=0.0, crop=32, batch=16))[0]
+    batch = EmbeddedBatches([photo], replace(recipe, clean_share=1.0, negative_share=0.0, crop=32, batch=16))[0]
     alone = bicubic_antialiased(batch.target, (8, 8)).clamp(0, 1)
     assert (alone - batch.lq)[..., 0, :].abs().max() > 4 / 255
 
 
 def test_the_negative_side_of_guidance_learns_blurred_targets(recipe, photo):
     recipe = replace(recipe, batch=8)
-    sharp = TrainingBatches([photo], replace(recipe, negative_share=0.0))[0]
-    blurred = TrainingBatches([photo], replace(recipe, negative_share=1.0))[0]
+    sharp = EmbeddedBatches([photo], replace(recipe, negative_share=0.0))[0]
+    blurred = EmbeddedBatches([photo], replace(recipe, negative_share=1.0))[0]
     assert sharp.labels.tolist() == [CLEAN] * 8 and blurred.labels.tolist() == [DEGRADED] * 8
     roughness = [batch.target.diff(dim=-1).square().mean() for batch in (sharp, blurred)]
     assert roughness[1] < 0.6 * roughness[0]
 
 
 def test_schedules_follow_the_recipe(recipe, photo):
-    batches = TrainingBatches([photo], recipe)
+    batches = EmbeddedBatches([photo], recipe)
     drawn = [(tuple(b.timesteps), b.steps) for b in (batches[k] for k in range(60))]
     single = [timesteps for timesteps, _ in drawn if len(timesteps) == 1]
     assert 15 < len(single) < 45 and {t for (t,) in single} <= set(recipe.start_timesteps)
@@ -53,6 +54,12 @@ def test_schedules_follow_the_recipe(recipe, photo):
     for timesteps, steps in drawn:
         assert 1 <= steps <= len(timesteps)
         assert len(timesteps) == 1 or (list(timesteps) in recipe.few_step_lists and steps >= 2)
+
+
+def test_batches_of_a_noise_predictor_are_single_steps_to_sharp_targets(predictor_recipe, photo):
+    batches = [TrainingBatches([photo], replace(predictor_recipe, crop=32))[k] for k in range(20)]
+    assert {tuple(b.timesteps) for b in batches} == {(200,), (250,), (150,), (100,)}
+    assert all(b.steps == 1 and b.labels.tolist() == [CLEAN, CLEAN] for b in batches)
 
 
 def test_photos_too_small_for_a_crop_are_left_out(photo_folder):
@@ -82,3 +89,16 @@ def test_validation_pairs_are_aligned_and_limited(recipe, photo):
     ((lq, hq),) = validation_pairs([photo], recipe)
     assert hq.shape == (48, 48, 3) and lq.shape == (12, 12, 3)
     np.testing.assert_array_equal(np.round(hq * 255), photo[36:84, 42:90])
+
+
+def test_degraded_validation_pairs_have_the_same_sharp_side(recipe, photo):
+    ((clean, hq),) = validation_pairs([photo], recipe)
+    ((degraded, same),) = validation_pairs([photo], recipe, DEGRADED_PAIRS)
+    np.testing.assert_array_equal(hq, same)
+    assert 0.01 < np.abs(degraded - clean).mean() < 0.2
+    np.testing.assert_array_equal(degraded, validation_pairs([photo], recipe, DEGRADED_PAIRS)[0][0])
+
+
+def test_validation_pairs_keep_to_the_multiple_that_a_model_needs(recipe, photo):
+    ((lq, hq),) = validation_pairs([photo], replace(recipe, validation_crop=100), multiple=8)
+    assert hq.shape == (96, 96, 3) and lq.shape == (24, 24, 3)

@@ -25,7 +25,7 @@ class Denoiser:
 
     noise_predictor: NoisePredictor
     vae: Any  # AutoencoderKL or WaveletLatents: encode(px).latent_dist, decode(z).sample, config.scaling_factor
-    unet: Any  # UNet2DConditionModel
+    unet: Any  # UNet2DConditionModel or LatentResNet: (z, t, encoder_hidden_states=, class_labels=).sample
     scheduler_config: Mapping[str, Any]
     scale: int
 

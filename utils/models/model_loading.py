@@ -15,11 +15,12 @@ from utils.models.conditioning import ClassConditioner, Conditioner, TextConditi
 from utils.models.denoising import Conditioning, Denoiser, sample
 from utils.models.device import choose_device, choose_dtype, choose_vae_dtype
 from utils.models.downloading import INVSR_NOISE_PREDICTOR, SD_TURBO, RemoteFiles, fetch
+from utils.models.latent_resnet import LatentResNet
 from utils.models.part_loading import load_part, load_scheduler_config
 from utils.models.predictor_loading import PredictorFiles, load_noise_predictor, read_predictor_files
 from utils.models.wavelet_latents import WaveletLatents
 from utils.planning.errors import UserError
-from utils.planning.model_spec import WAVELETS, ModelSpec, read_config, read_model_spec
+from utils.planning.model_spec import RESNET, WAVELETS, ModelSpec, read_config, read_model_spec
 from utils.planning.settings import Settings
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -74,7 +75,8 @@ def _load(settings: Settings, folder: Path, predictor: PredictorFiles, device: t
     # Before the large networks are in memory: a text encoder that fails is known now, one that works is released again.
     conditioning = conditioner(settings.prompt, settings.negative_prompt, BOTH_SIDES)
     vae = _load_vae(folder, dtype, device)
-    unet = load_part(UNet2DConditionModel, folder / "unet", torch_dtype=dtype)
+    unet_kind = LatentResNet if read_config(folder / "unet" / "config.json").get("_class_name") == RESNET else UNet2DConditionModel
+    unet = load_part(unet_kind, folder / "unet", torch_dtype=dtype)
     networks = [noise_predictor.to(dtype), vae, unet]
     layout = torch.channels_last if device.type == "cpu" and dtype == torch.bfloat16 else torch.preserve_format
     for network in networks:

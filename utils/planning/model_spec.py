@@ -13,7 +13,10 @@ from utils.planning.schedule import HIGHEST_TIMESTEP
 AUTOENCODER, WAVELETS = "AutoencoderKL", "WaveletLatents"
 """The kinds of latents there are, as the class names in their configurations."""
 
-MOST_LEVELS, MOST_CHANNELS = 8, 65_536
+RESNET = "LatentResNet"
+"""The class name of a diffusion network that keeps the size of the latents throughout; any other is a UNet."""
+
+MOST_LEVELS, MOST_CHANNELS, MOST_BLOCKS = 8, 65_536, 1024
 """Beyond what any real network has: larger numbers are damage, and computing with them would not end."""
 
 
@@ -49,7 +52,7 @@ def read_model_spec(folder: Path, predictor_config: Mapping[str, Any], timesteps
     unet_path = folder / "unet" / "config.json"
     unet = read_config(unet_path)
     unet_channels = {_whole(unet, name, unet_path) for name in ("in_channels", "out_channels")}
-    unet_multiple = 2 ** (len(_widths(unet, unet_path)) - 1)
+    unet_multiple = _multiple_of(unet, unet_path)
     reduction = 2 ** (len(predictor_config["down_block_types"]) - 1)
     if latent_factor % reduction or {predictor_config["latent_channels"], *unet_channels} != {latent_channels}:
         raise UserError(f"The noise predictor, UNet and VAE for {folder.name} have different latents; use files that belong together.")
@@ -82,8 +85,18 @@ def _read_vae(path: Path) -> tuple[int, int]:
     return 2 ** (len(_widths(config, path)) - 1), _whole(config, "latent_channels", path)
 
 
+def _multiple_of(unet: Mapping[str, Any], path: Path) -> int:
+    """Sides of latents must be multiples of this for the diffusion network."""
+    if unet.get("_class_name") == RESNET:
+        _whole(unet, "width", path), _whole(unet, "num_blocks", path, MOST_BLOCKS)
+        return 1
+    return 2 ** (len(_widths(unet, path)) - 1)
+
+
 def _attends_to_text(unet: Mapping[str, Any]) -> bool:
     """Whether a UNet has cross-attention; what its configuration leaves out, diffusers fills with blocks that have."""
+    if unet.get("_class_name") == RESNET:
+        return False
     blocks = [unet.get(name, "CrossAttn") for name in ("down_block_types", "mid_block_type", "up_block_types")]
     return "CrossAttn" in str(blocks)
 

@@ -22,11 +22,14 @@ def save_checkpoint(run: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(run: Path) -> dict[str, Any]:
-    """The run's state; a UserError if there is none."""
+    """The run's state; a UserError if there is none, or if it is damaged."""
     path = run / NAME
     if not path.is_file():
         raise UserError(f"There is no {NAME} in {run} to resume from; leave out --resume to start a run.")
-    return torch.load(path, weights_only=True)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for damaged files
+        raise UserError(f"The checkpoint {path} is damaged; start a new run, from exported weights if there are any (init).") from error
 
 
 def refuse_to_overwrite(run: Path) -> None:

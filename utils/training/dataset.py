@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from utils.models.conditioning import CLEAN, DEGRADED
 from utils.pictures.degradations import Degradation, blur, degrade, draw_degradation, gaussian_kernel
 from utils.planning.errors import UserError
-from utils.training.recipe import Recipe
+from utils.training.recipe import EmbeddedRecipe, Recipe
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 MARGIN = 32
@@ -22,13 +22,21 @@ MARGIN = 32
 
 @dataclass(frozen=True)
 class Batch:
-    """lq [B,3,h,w] and target [B,3,scale*h,scale*w] in [0,1]; labels [B]; the timestep list, and how many of its steps to take."""
+    """lq [B,3,h,w] and target [B,3,scale*h,scale*w] in [0,1]; labels [B]; the timestep list, and how many of its steps to take.
+
+    seed: of whatever the loss itself draws, so that it is a function of the batch.
+    """
 
     lq: torch.Tensor
     target: torch.Tensor
     labels: torch.Tensor
     timesteps: list[int]
     steps: int
+    seed: int = 0
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch with its tensors on `device`."""
+        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in ("lq", "target", "labels")})
 
 
 def load_photos(folder: Path, smallest_side: int) -> dict[str, np.ndarray]:
@@ -58,22 +66,23 @@ def split(names: Sequence[str], held_out: int) -> tuple[list[str], list[str]]:
 
 
 class TrainingBatches(Dataset[Batch]):
-    """Item n is the batch of step n: a pure function of (photos, seed, n), which makes resuming exact."""
+    """Item n is a batch: a pure function of (photos, seed, n), which makes resuming exact. One step from a start timestep to the sharp crops."""
 
     def __init__(self, photos: Sequence[np.ndarray], recipe: Recipe) -> None:
         self.photos = photos
         self.recipe = recipe
 
-    def __len__(self) -> int:
-        return self.recipe.steps
-
-    def __getitem__(self, step: int) -> Batch:
-        recipe = self.recipe
-        rng = np.random.default_rng([recipe.seed, step])
-        timesteps, steps = draw_schedule(rng, recipe)
-        samples = [self._sample(rng) for _ in range(recipe.batch)]
+    def __getitem__(self, index: int) -> Batch:
+        rng = np.random.default_rng([self.recipe.seed, index])
+        timesteps, steps = self._schedule(rng)
+        samples = [self._sample(rng) for _ in range(self.recipe.batch)]
         lq, target, labels = zip(*samples, strict=True)
-        return Batch(to_tensor(lq), to_tensor(target), torch.tensor(labels), timesteps, steps)
+        return Batch(to_tensor(lq), to_tensor(target), torch.tensor(labels), timesteps, steps, int(rng.integers(2**63)))
+
+    def _schedule(self, rng: np.random.Generator) -> tuple[list[int], int]:
+        """A timestep list and how many of its steps to take."""
+        shares = np.divide(self.recipe.start_shares, np.sum(self.recipe.start_shares))
+        return [int(rng.choice(self.recipe.start_timesteps, p=shares))], 1
 
     def _sample(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
         recipe = self.recipe
@@ -81,27 +90,52 @@ class TrainingBatches(Dataset[Batch]):
         # The crop does not sit in the middle of the window, so that JPEG's blocks fall anywhere.
         top, left = recipe.scale * rng.integers(MARGIN // 2 // recipe.scale, 3 * MARGIN // 2 // recipe.scale + 1, size=2)
         lq = degrade(window, draw_degradation(rng, recipe.scale, recipe.clean_share), rng)
-        label = DEGRADED if rng.random() < recipe.negative_share else CLEAN
-        target = blur(window, gaussian_kernel((recipe.negative_sigma, recipe.negative_sigma))) if label == DEGRADED else window
+        target, label = self._target(window, rng)
         return crop(lq, top // recipe.scale, left // recipe.scale, recipe.crop // recipe.scale), crop(target, top, left, recipe.crop), label
 
-
-def draw_schedule(rng: np.random.Generator, recipe: Recipe) -> tuple[list[int], int]:
-    """A timestep list of the recipe and how many of its steps to take: mostly the first one, else two or more."""
-    if rng.random() >= recipe.few_step_share:
-        return [int(rng.choice(recipe.start_timesteps, p=np.divide(recipe.start_shares, np.sum(recipe.start_shares))))], 1
-    timesteps = recipe.few_step_lists[rng.integers(len(recipe.few_step_lists))]
-    return list(timesteps), int(rng.integers(2, len(timesteps) + 1))
+    def _target(self, window: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+        """What a window is to become, and its class label."""
+        return window, CLEAN
 
 
-def validation_pairs(photos: Sequence[np.ndarray], recipe: Recipe) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The middle of every photo, at most `validation_crop` pixels a side, and its bicubic reduction: (lq, hq) pairs, float32 in [0,1]."""
+class EmbeddedBatches(TrainingBatches):
+    """For a model that also learns the steps after the first one and the negative side of guidance."""
+
+    recipe: EmbeddedRecipe
+
+    def _schedule(self, rng: np.random.Generator) -> tuple[list[int], int]:
+        if rng.random() >= self.recipe.few_step_share:
+            return super()._schedule(rng)
+        timesteps = self.recipe.few_step_lists[rng.integers(len(self.recipe.few_step_lists))]
+        return list(timesteps), int(rng.integers(2, len(timesteps) + 1))
+
+    def _target(self, window: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+        if rng.random() >= self.recipe.negative_share:
+            return window, CLEAN
+        sigma = self.recipe.negative_sigma
+        return blur(window, gaussian_kernel((sigma, sigma))), DEGRADED
+
+
+Pair = tuple[np.ndarray, np.ndarray]
+"""A low-resolution picture [h,w,3] and the sharp one [H,W,3], float32 in [0,1]."""
+
+DEGRADED_PAIRS = Degradation(blur_sigma=(1.6, 1.6), noise_sd=4 / 255, jpeg_quality=80)
+"""The degraded half of validation: a soft, slightly noisy JPEG."""
+
+
+def validation_pairs(photos: Sequence[np.ndarray], recipe: Recipe, how: Degradation | None = None, multiple: int = 1) -> list[Pair]:
+    """The middle of every photo, at most `validation_crop` pixels a side, with its low-resolution picture: the bicubic reduction, or `how`.
+
+    Sides of the low-resolution pictures are multiples of `multiple`.
+    """
     pairs = []
-    for photo in photos:
-        height, width = (min(side, recipe.validation_crop) // recipe.scale * recipe.scale for side in photo.shape[:2])
+    how = replace(how or Degradation(), factor=recipe.scale)
+    unit = recipe.scale * multiple
+    for index, photo in enumerate(photos):
+        height, width = (min(side, recipe.validation_crop) // unit * unit for side in photo.shape[:2])
         top, left = (photo.shape[0] - height) // 2, (photo.shape[1] - width) // 2
         hq = photo[top : top + height, left : left + width].astype(np.float32) / 255
-        pairs.append((degrade(hq, Degradation(recipe.scale), np.random.default_rng(0)), hq))
+        pairs.append((degrade(hq, how, np.random.default_rng(index)), hq))
     return pairs
 
 

@@ -2,18 +2,25 @@
 
 import inspect
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
 from utils.models.denoising import Denoiser
+from utils.models.latent_resnet import LatentResNet
 from utils.models.noise_predictor import NoisePredictor
+from utils.models.part_loading import first_fault
 from utils.models.wavelet_latents import WaveletLatents
 from utils.planning.errors import UserError
-from utils.training.recipe import Recipe
+from utils.planning.model_spec import read_config
+from utils.training.export import PREDICTOR_WEIGHTS, UNET_WEIGHTS
+from utils.training.recipe import EmbeddedRecipe
 
 SCHEDULER_CONFIG: dict[str, Any] = {
     "num_train_timesteps": 1000,
@@ -27,15 +34,18 @@ SCHEDULER_CONFIG: dict[str, Any] = {
 }
 """Stable Diffusion's noise schedule, so that timesteps mean the same for both of our models."""
 
+UNETS: dict[str, Any] = {network.__name__: network for network in (UNet2DConditionModel, LatentResNet)}
+"""The diffusion networks there are, by the names that recipes use."""
+
 LOG_VARIANCE = -30.0
 """The predictor's log-variance to start with: no spread. Zero would be a standard deviation of one."""
 
 
-def build_denoiser(recipe: Recipe, channel_std: list[float]) -> Denoiser:
+def build_denoiser(recipe: EmbeddedRecipe, channel_std: list[float]) -> Denoiser:
     """The untrained model; torch's random state decides the inner weights, the last layers are zero."""
     vae = WaveletLatents(levels=recipe.levels, channel_std=tuple(channel_std))
-    unet = UNet2DConditionModel(**_arguments(UNet2DConditionModel, recipe.unet, "unet"))
-    predictor = NoisePredictor(**_arguments(NoisePredictor, recipe.noise_predictor, "noise_predictor"))
+    unet = UNETS[recipe.unet_class](**network_arguments(UNETS[recipe.unet_class], recipe.unet, "unet"))
+    predictor = NoisePredictor(**network_arguments(NoisePredictor, recipe.noise_predictor, "noise_predictor"))
     channels = len(channel_std)
     for key, found in (("unet.in_channels", unet.config.in_channels), ("unet.out_channels", unet.config.out_channels)):
         if found != channels:
@@ -46,13 +56,37 @@ def build_denoiser(recipe: Recipe, channel_std: list[float]) -> Denoiser:
     return Denoiser(noise_predictor=predictor, vae=vae, unet=unet, scheduler_config=SCHEDULER_CONFIG, scale=recipe.scale)
 
 
-def start_as_bicubic(unet: UNet2DConditionModel, predictor: NoisePredictor) -> None:
+def start_as_bicubic(unet: Any, predictor: NoisePredictor) -> None:
     """Zeroes the last layers: no noise is added and none is removed, so that the decoded picture is the encoded bicubic one."""
     predicted = predictor.encoder.conv_out
     with torch.no_grad():
         for values in (*unet.conv_out.parameters(), *predicted.parameters()):
             values.zero_()
         cast(nn.Parameter, predicted.bias)[predicted.out_channels // 2 :] = LOG_VARIANCE
+
+
+def load_weights(denoiser: Denoiser, folder: Path) -> None:
+    """Gives the networks the weights of the exported model in `folder`; a UserError if they are missing or of other networks."""
+    for network, path in ((denoiser.unet, folder / UNET_WEIGHTS), (denoiser.noise_predictor, folder / PREDICTOR_WEIGHTS)):
+        try:
+            state = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"The weights {path} to start from are missing or damaged; set init to the folder of an exported model.") from error
+        wanted = network.state_dict()
+        misshapen = [(name, state[name].shape, wanted[name].shape) for name in wanted if name in state and state[name].shape != wanted[name].shape]
+        fault = first_fault(wanted.keys() - state.keys(), state.keys() - wanted.keys(), misshapen)
+        if fault:
+            raise UserError(f"The weights {path} to start from do not fit the recipe's network: the file {fault}; use the recipe they came from.")
+        network.load_state_dict({name: value.float() for name, value in state.items()})
+
+
+def read_channel_std(folder: Path, levels: int) -> list[float]:
+    """The standard deviations that the exported model in `folder` divides its wavelet coefficients by."""
+    config = read_config(folder / "vae" / "config.json")
+    values = config.get("channel_std")
+    if config.get("levels") != levels or not isinstance(values, list) or len(values) != 3 * 4**levels:
+        raise UserError(f"The model {folder} to start from has no wavelet latents of {levels} levels; set init to another one.")
+    return [float(value) for value in values]
 
 
 def measure_channel_std(photos: Iterable[np.ndarray], levels: int) -> list[float]:
@@ -69,7 +103,8 @@ def measure_channel_std(photos: Iterable[np.ndarray], levels: int) -> list[float
     return (squares / count - mean**2).sqrt().tolist()
 
 
-def _arguments(network: type, written: Mapping[str, Any], name: str) -> dict[str, Any]:
+def network_arguments(network: Any, written: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What the recipe says under `name`, as arguments of the class `network`; a UserError for one that it does not have."""
     known = set(inspect.signature(network.__init__).parameters) - {"self"}
     for key in written:
         if key not in known:

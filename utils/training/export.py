@@ -1,4 +1,4 @@
-"""A trained model as a folder in diffusers' layout, the one that the sampler loads."""
+"""Trained networks as the sampler loads them: a whole model in diffusers' layout, or a noise predictor with its facts."""
 
 import json
 import shutil
@@ -9,10 +9,14 @@ from diffusers import EulerDiscreteScheduler
 from safetensors.torch import save
 
 from utils.models.denoising import Denoiser
-from utils.training.recipe import Recipe
+from utils.models.noise_predictor import NoisePredictor
+from utils.training.recipe import EmbeddedRecipe
+
+UNET_WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+PREDICTOR_WEIGHTS = "noise_predictor/noise_predictor.safetensors"
 
 
-def export_model(denoiser: Denoiser, recipe: Recipe, folder: Path) -> None:
+def export_model(denoiser: Denoiser, recipe: EmbeddedRecipe, folder: Path) -> None:
     """Writes vae, unet, noise_predictor, scheduler and model_index.json into `folder`, weights as float16; other files in it stay.
 
     Each part is written beside its final place and then moved there. The networks of `denoiser` are left as they are.
@@ -22,8 +26,11 @@ def export_model(denoiser: Denoiser, recipe: Recipe, folder: Path) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     denoiser.vae.save_config(unfinished / "vae")
-    _save_unet(denoiser, unfinished / "unet")
-    _save_predictor(denoiser, recipe, unfinished / "noise_predictor")
+    denoiser.unet.save_config(unfinished / "unet")
+    (unfinished / UNET_WEIGHTS).write_bytes(_packed(denoiser.unet))
+    # The first timestep of a list is where the predictor is asked; the UNet also sees the ones after it.
+    latest = max(t for timesteps in [recipe.start_timesteps, *recipe.few_step_lists] for t in timesteps)
+    _save_predictor(denoiser.noise_predictor, latest, unfinished / "noise_predictor")
     EulerDiscreteScheduler.from_config(dict(denoiser.scheduler_config)).save_pretrained(unfinished / "scheduler")
     for part in sorted(unfinished.iterdir()):
         shutil.rmtree(folder / part.name, ignore_errors=True)
@@ -35,26 +42,34 @@ def export_model(denoiser: Denoiser, recipe: Recipe, folder: Path) -> None:
             "_class_name": "InvSamplerSR",
             "noise_predictor": ["utils.models.noise_predictor", "NoisePredictor"],
             "scheduler": ["diffusers", "EulerDiscreteScheduler"],
-            "unet": ["diffusers", "UNet2DConditionModel"],
+            "unet": [_library(denoiser.unet), type(denoiser.unet).__name__],
             "vae": ["utils.models.wavelet_latents", "WaveletLatents"],
         },
     )
 
 
-def _save_unet(denoiser: Denoiser, folder: Path) -> None:
-    unet = denoiser.unet
-    unet.save_config(folder)
-    (folder / "diffusion_pytorch_model.safetensors").write_bytes(_packed(unet))
+def export_predictor(predictor: NoisePredictor, latest: int, folder: Path) -> None:
+    """Writes a noise predictor trained at timesteps up to `latest` into `folder`, which the sampler takes as `ckpt_path`; other files stay."""
+    unfinished = folder / ".unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    _save_predictor(predictor, latest, unfinished)
+    for file in sorted(unfinished.iterdir()):
+        file.replace(folder / file.name)
+    unfinished.rmdir()
 
 
-def _save_predictor(denoiser: Denoiser, recipe: Recipe, folder: Path) -> None:
-    predictor = denoiser.noise_predictor
+def _save_predictor(predictor: NoisePredictor, latest: int, folder: Path) -> None:
     folder.mkdir()
     config = {key: value for key, value in predictor.config.items() if not key.startswith("_")}
-    # The first timestep of a list is where the predictor is asked; the UNet also sees the ones after it.
-    latest = max(t for timesteps in [recipe.start_timesteps, *recipe.few_step_lists] for t in timesteps)
     _write_json(folder / "config.json", {"config": config, "timesteps": [1, latest]})
-    (folder / "noise_predictor.safetensors").write_bytes(_packed(predictor))
+    (folder / Path(PREDICTOR_WEIGHTS).name).write_bytes(_packed(predictor))
+
+
+def _library(network: torch.nn.Module) -> str:
+    """Where the network's class is from, as diffusers writes it: the name of the library, or of our own module."""
+    module = type(network).__module__
+    return "diffusers" if module.startswith("diffusers.") else module
 
 
 def _packed(network: torch.nn.Module) -> bytes:

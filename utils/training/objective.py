@@ -1,38 +1,9 @@
-"""The training loss: the sampler itself, run on degraded crops, compared with the sharp crops in pixels."""
-
-from dataclasses import replace
+"""The embedded model's loss: the sampler itself, run on degraded crops, compared with the sharp crops in pixels."""
 
 import torch
-from torch import nn
 
 from utils.models.denoising import Conditioning, Denoiser, decode, noise_levels, predict_eps, starting_latents
 from utils.training.dataset import Batch
-
-
-class MixedPrecision(nn.Module):
-    """A network that runs under autocast and takes and gives float32.
-
-    Each call is an autocast region of its own: the narrow copies of the weights that one keeps must not pass from a step
-    without gradients to the step with them.
-    """
-
-    dtype = torch.float32
-
-    def __init__(self, network: nn.Module, precision: torch.dtype) -> None:
-        super().__init__()
-        self.network = network
-        self.precision = precision
-
-    def forward(self, x: torch.Tensor, *args: object, **kwargs: object) -> object:
-        with torch.autocast(x.device.type, dtype=self.precision):
-            return self.network(x, *args, **kwargs)
-
-
-def in_precision(denoiser: Denoiser, precision: torch.dtype) -> Denoiser:
-    """The same weights, computing in `precision`; wavelets and everything between the networks stay in float32."""
-    if precision == torch.float32:
-        return denoiser
-    return replace(denoiser, noise_predictor=MixedPrecision(denoiser.noise_predictor, precision), unet=MixedPrecision(denoiser.unet, precision))
 
 
 def estimate(denoiser: Denoiser, batch: Batch) -> torch.Tensor:

@@ -1,232 +1,141 @@
-"""One training run: batches in, checkpoints, logs and an exported model out."""
+"""The training loop: the same for every task."""
 
 import copy
-import math
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
-from types import FrameType
 from typing import Any, cast
 
+import numpy as np
 import torch
+from accelerate import Accelerator
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
-from torch.utils.tensorboard import SummaryWriter
 
-from utils.models.denoising import Denoiser
-from utils.models.device import cpu_has_bfloat16
 from utils.planning.errors import UserError
-from utils.training.checkpoint import load_checkpoint, refuse_to_overwrite, save_checkpoint
-from utils.training.dataset import MARGIN, TrainingBatches, load_photos, split, validation_pairs
-from utils.training.embedded_model import build_denoiser, measure_channel_std
-from utils.training.export import export_model
-from utils.training.objective import charbonnier, estimate, in_precision
-from utils.training.recipe import Recipe
-from utils.training.validation import psnr_gains, upscale
-
-VALIDATED_LISTS = ([200], [200, 100, 50])
-LOG_EVERY = 50
-STOPPED = 130
-"""Exit code of a run that was interrupted and saved, as shells count Ctrl-C."""
-
-
-def train(recipe: Recipe, data: Path, run: Path, resume: bool = False, export: Path | None = None) -> int:
-    """Trains until the recipe's budget is spent, or until SIGINT or SIGTERM; returns the exit code.
-
-    `run` receives checkpoint.pt and TensorBoard events, `export` the averaged weights whenever a checkpoint is written.
-    """
-    if not resume:
-        refuse_to_overwrite(run)
-    state = load_checkpoint(run) if resume else None
-    photos = load_photos(data, recipe.crop + 2 * MARGIN)
-    training, held_out = split(list(photos), recipe.validation_photos)
-    pairs = validation_pairs([photos[name] for name in held_out], recipe)
-    trainer = Trainer(recipe, [photos[name] for name in training], state)
-    run.mkdir(parents=True, exist_ok=True)
-
-    def save() -> float:
-        save_checkpoint(run, trainer.state())
-        if export is not None:
-            export_model(trainer.averaged_denoiser(), recipe, export)
-        return time.monotonic()
-
-    with SummaryWriter(str(run), purge_step=trainer.step if resume else None) as log, stop_requests() as stopping:
-        print(f"{len(training)} training and {len(held_out)} validation pictures, step {trainer.step} of {recipe.steps}", flush=True)
-        saved = time.monotonic()
-        for loss in trainer.losses():
-            if trainer.step % LOG_EVERY == 0:
-                report(trainer, loss, log)
-            if trainer.step % recipe.validate_every == 0:
-                validate(trainer, pairs, log)
-            if stopping:
-                save()
-                print(f"stopped at step {trainer.step}; continue with --resume", flush=True)
-                return STOPPED
-            if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
-                saved = save()
-        save()
-        validate(trainer, pairs, log)
-    return 0
-
-
-def export_run(recipe: Recipe, run: Path, export: Path) -> int:
-    """Exports the averaged weights of a run's checkpoint, without training; returns the exit code."""
-    trainer = Trainer(recipe, [], load_checkpoint(run))
-    export_model(trainer.averaged_denoiser(), recipe, export)
-    print(f"exported step {trainer.step} to {export}", flush=True)
-    return 0
+from utils.training.agreement import as_main
+from utils.training.early_stopping import BestWeights
+from utils.training.schedules import moving_average, rate_factor
+from utils.training.stop_requests import ignore_stop_requests
+from utils.training.task import Task, Validation, refuse_other_networks
 
 
 class Trainer:
-    """The networks, their average, the optimiser and the step they are at."""
+    """A task's networks, their average, the optimiser, the step they are at, and the best weights so far."""
 
-    def __init__(self, recipe: Recipe, photos: list[Any], state: dict[str, Any] | None) -> None:
-        self.recipe = recipe
-        self.photos = photos
+    def __init__(self, task: Task, accelerator: Accelerator, photos: Sequence[np.ndarray], state: dict[str, Any] | None) -> None:
+        self.task, self.recipe, self.accelerator, self.photos = task, task.recipe, accelerator, photos
         self.step, self.seconds = 0, 0.0
-        self.channel_std = state["channel_std"] if state else measure_channel_std(photos, recipe.levels)
-        torch.manual_seed(recipe.seed)
-        self.denoiser = build_denoiser(recipe, self.channel_std)
-        self.networks = nn.ModuleDict({"unet": self.denoiser.unet, "noise_predictor": self.denoiser.noise_predictor})
-        self.networks.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - an overload that the stubs lack
-        self.average = AveragedModel(self.networks, multi_avg_fn=moving_average(recipe.ema_decay))
-        self.optimiser = torch.optim.AdamW(self.networks.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
-        self.precision = choose_precision(recipe.precision)
+        self.budget = 1.0  # the share of the recipe's budget that this run gets; less once patience has run out
+        self.best = BestWeights(self.recipe.patience, self.recipe.min_delta)
+        task.to(device=accelerator.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - an overload that the stubs lack
+        self.average = AveragedModel(task.networks, multi_avg_fn=moving_average(self.recipe.ema_decay))
+        optimiser = torch.optim.AdamW(task.learners(), lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay, fused=True)
+        self.model, self.optimiser = accelerator.prepare(task, optimiser)
         if state:
-            refuse_other_networks(recipe, state["recipe"])
-            self.networks.load_state_dict(state["networks"])
-            self.average.load_state_dict(state["average"])
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.step, self.seconds = state["step"], state["seconds"]
+            self._load(state)
 
     def state(self) -> dict[str, Any]:
-        """All that resuming needs. No random state: each batch is a function of the seed and its step."""
+        """All that resuming needs. No random state: each batch is a function of the seed and its index."""
         return {
-            "networks": self.networks.state_dict(),
+            "networks": self.task.networks.state_dict(),
+            "rivals": self.task.rivals.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "best": self.best.state(),
             "step": self.step,
             "seconds": self.seconds,
-            "channel_std": self.channel_std,
+            "budget": self.budget,
+            "processes": self.accelerator.num_processes,
+            "facts": self.task.facts(),
             "recipe": asdict(self.recipe),
         }
 
-    def losses(self) -> Iterator[float]:
-        """Trains step by step up to the end of the budget, giving the loss of each step."""
-        recipe = self.recipe
-        denoiser = in_precision(self.denoiser, self.precision)
-        batches = DataLoader(
-            TrainingBatches(self.photos, recipe),
-            batch_size=None,
-            sampler=range(self.step, recipe.steps),
-            num_workers=recipe.workers,
-            worker_init_fn=ignore_stop_requests,
-        )
+    def _load(self, state: dict[str, Any]) -> None:
+        refuse_other_networks(self.task.facts(), state["facts"])
+        if state["processes"] != self.accelerator.num_processes:
+            raise UserError(f"The run was started with {state['processes']} process(es), which decide its batches; resume it with as many.")
+        self.task.networks.load_state_dict(state["networks"])
+        self.task.rivals.load_state_dict(state["rivals"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        for group, learner in zip(self.optimiser.param_groups, self.task.learners(), strict=True):
+            group["peak"] = learner["peak"]
+        self.best.load(state["best"])
+        self.step, self.seconds, self.budget = state["step"], state["seconds"], state["budget"]
+
+    def losses(self) -> Iterator[dict[str, torch.Tensor]]:
+        """Trains step by step up to the end of the budget, giving the terms of the loss of each step."""
         started = time.monotonic() - self.seconds
-        for batch in batches:
-            rate = recipe.learning_rate * rate_factor(recipe, self.step, self.progress())
+        for batch in self._loader() if self.progress() < 1 else ():
+            self._set_rates()
+            terms = self.model(batch.to(self.accelerator.device), self.step)
+            self.accelerator.backward(torch.stack(list(terms.values())).sum())
             for group in self.optimiser.param_groups:
-                group["lr"] = rate
-            loss = charbonnier(estimate(denoiser, batch), batch.target)
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.networks.parameters(), recipe.clip_norm)
+                self.accelerator.clip_grad_norm_(group["params"], self.recipe.clip_norm)
             self.optimiser.step()
             self.optimiser.zero_grad()
-            self.average.update_parameters(self.networks)
+            self.average.update_parameters(self.task.networks)
             self.step += 1
-            self.seconds = time.monotonic() - started
-            yield loss.item()
+            self.seconds = as_main(self.accelerator, time.monotonic() - started)
+            yield {name: value.detach() for name, value in terms.items()}
             if self.progress() >= 1:
                 return
 
-    def progress(self) -> float:
-        """The spent share of the budget, in steps or in minutes, whichever is further."""
+    def _loader(self) -> DataLoader:
+        """The batches from this step on; of several processes each takes every n-th."""
+        processes, recipe = self.accelerator.num_processes, self.recipe
+        return DataLoader(
+            self.task.batches(self.photos),
+            batch_size=None,
+            sampler=range(self.step * processes + self.accelerator.process_index, recipe.steps * processes, processes),
+            num_workers=recipe.workers,
+            worker_init_fn=ignore_stop_requests,
+        )
+
+    def _set_rates(self) -> None:
+        factor = rate_factor(self.recipe, self.step, self.progress())
+        for group in self.optimiser.param_groups:
+            group["lr"] = factor * group["peak"]
+
+    def spent(self) -> float:
+        """The spent share of the recipe's budget, in steps or in minutes, whichever is further."""
         minutes = self.recipe.minutes
         return max(self.step / self.recipe.steps, self.seconds / (60 * minutes) if minutes else 0.0)
 
-    def averaged_denoiser(self) -> Denoiser:
-        """A copy of the model with the averaged weights, for inference."""
-        networks = cast(nn.ModuleDict, copy.deepcopy(self.average.module).eval())
-        return replace(self.denoiser, unet=networks["unet"], noise_predictor=networks["noise_predictor"])
+    def progress(self) -> float:
+        """The spent share of this run's own budget; at 1 the run is over."""
+        return self.spent() / self.budget
 
+    def validate(self) -> Validation:
+        """Measures the averaged weights on the main process, and on all keeps them if they are the best; pictures come on the main one only."""
+        average = self._copy()
+        measured = self.task.validate(average) if self.accelerator.is_main_process else None
+        told = as_main(self.accelerator, replace(measured, pictures={}) if measured else None)
+        self.best.offer(told.score, self.step, average)
+        if self.best.exhausted:
+            self._shorten()
+        return measured or told
 
-def refuse_other_networks(recipe: Recipe, started: dict[str, Any]) -> None:
-    """A UserError if a run that was started with the recipe `started` cannot go on with this one."""
-    for key in ("levels", "unet", "noise_predictor"):
-        if asdict(recipe)[key] != started[key]:
-            raise UserError(f"The run was started with another {key}; resume it with the recipe it was started with, or start a new one.")
+    def _shorten(self) -> None:
+        """Cuts the budget because patience has run out.
 
+        A plateau at the full learning rate is not the end, because much of the gain comes with the cool-down. So there the budget is cut
+        such that the cool-down, with its share of the shorter run, begins at once; only patience that runs out again in it ends the run.
+        """
+        cooling = self.progress() >= 1 - self.recipe.cooldown_share
+        self.budget = self.spent() if cooling else self.spent() / (1 - self.recipe.cooldown_share)
+        self.best.waited = 0
+        then = "the run ends" if cooling else "the learning rate falls from here"
+        self.accelerator.print(f"step {self.step} no better score for {self.recipe.patience} validations: {then}", flush=True)
 
-def rate_factor(recipe: Recipe, step: int, progress: float) -> float:
-    """The learning rate's share of its peak: linear warm-up, constant, and half a cosine down to zero over the cool-down."""
-    warm = min(1.0, (step + 1) / recipe.warmup_steps) if recipe.warmup_steps else 1.0
-    left = min(1.0, (1 - progress) / recipe.cooldown_share) if recipe.cooldown_share else 1.0
-    return warm * 0.5 * (1 - math.cos(math.pi * left))
+    def networks_to_export(self) -> nn.ModuleDict:
+        """A copy of the networks with the best weights, or with the averaged ones before the first validation."""
+        networks = self._copy()
+        if self.best.weights:
+            networks.load_state_dict(self.best.weights)
+        return networks
 
-
-Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
-
-
-def moving_average(decay: float) -> Callable[[Tensors, Tensors, torch.Tensor | int], None]:
-    """An exponential moving average for AveragedModel that forgets the untrained weights fast: decay (1 + n) / (10 + n), at most `decay`."""
-
-    @torch.no_grad()
-    def update(averaged: Tensors, current: Tensors, updates: torch.Tensor | int) -> None:
-        n = int(updates)
-        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
-
-    return update
-
-
-def choose_precision(name: str) -> torch.dtype:
-    """`auto` is bfloat16 where the processor computes in it, else float32."""
-    if name == "auto":
-        return torch.bfloat16 if cpu_has_bfloat16() else torch.float32
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
-
-
-def report(trainer: Trainer, loss: float, log: SummaryWriter) -> None:
-    rate = trainer.optimiser.param_groups[0]["lr"]
-    left = trainer.seconds * (1 / trainer.progress() - 1) / 60
-    log.add_scalar("train/loss", loss, trainer.step)
-    log.add_scalar("train/learning_rate", rate, trainer.step)
-    print(f"step {trainer.step} loss {loss:.4f} rate {rate:.2e} {trainer.seconds / trainer.step:.3f} s/step {left:.0f} min left", flush=True)
-
-
-def validate(trainer: Trainer, pairs: list[tuple[Any, Any]], log: SummaryWriter) -> None:
-    denoiser = trainer.averaged_denoiser()
-    precise = in_precision(denoiser, trainer.precision)
-    for timesteps in VALIDATED_LISTS:
-        gains = psnr_gains(precise, pairs, timesteps)
-        mean = sum(gains) / len(gains)
-        log.add_scalar(f"validation/psnr_y_gain_{len(timesteps)}_steps", mean, trainer.step)
-        print(f"step {trainer.step} validation, {len(timesteps)} step(s): {mean:+.3f} dB over bicubic, least {min(gains):+.3f}", flush=True)
-    for index, (lq, _) in enumerate(pairs[:3]):
-        log.add_image(f"validation/{index}", upscale(precise, lq, VALIDATED_LISTS[0])[0].clamp(0, 1), trainer.step)
-    log.flush()
-
-
-def ignore_stop_requests(worker: int) -> None:
-    """For the processes that prepare batches: Ctrl-C goes to all of them, but only the trainer may act on it."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-
-
-@contextmanager
-def stop_requests() -> Iterator[list[int]]:
-    """The signals SIGINT and SIGTERM received so far, instead of their usual effect, which returns afterwards."""
-    received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def _copy(self) -> nn.ModuleDict:
+        return cast(nn.ModuleDict, copy.deepcopy(self.average.module).eval())

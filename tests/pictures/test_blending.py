@@ -3,6 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from utils.pictures.attention import attention_map
 from utils.pictures.blending import Canvas, gaussian_window
 from utils.planning.geometry import Box, fixed_tiles
 
@@ -46,3 +47,74 @@ def test_preview_shows_what_is_done_over_the_input():
     preview = canvas.preview(torch.zeros(3, 250, 150), Box(0, 0, 1000, 600))
     assert preview.dtype == np.uint8 and preview.shape == (500, 300, 3)
     assert preview[:240].min() == 255 and preview[260:].max() == 0
+
+
+def blend(boxes, tiles, size, attention):
+    canvas = Canvas(1, size, CPU)
+    for box, tile in zip(boxes, tiles, strict=True):
+        canvas.add(0, box, tile, attention)
+    return canvas.blended()[0]
+
+
+def stripes(h, w, period=4):
+    return ((torch.arange(w) // period % 2).float() * 0.8 + 0.1).expand(3, h, w).clone()
+
+
+def test_pictures_whose_tiles_go_through_the_networks_together_get_their_own_attention(sampler):
+    """Two pictures of two tiles each in batches of three: a batch holds tiles of both."""
+    pictures = torch.stack([stripes(40, 90), torch.full((3, 40, 90), 0.4)])
+    attentive = sampler.with_settings(attention_blending=True, extra_bs=3)
+    together, alone = attentive.sample_image(pictures), [attentive.sample_image(picture[None]) for picture in pictures]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-4, rtol=0)
+    assert not torch.equal(together, sampler.with_settings(attention_blending=False, extra_bs=3).sample_image(pictures))
+
+
+def test_flat_tiles_blend_with_attention_as_without():
+    boxes = fixed_tiles((96, 96), 64, 0.5)
+    tiles = [torch.full((3, 64, 64), 0.1 * number) for number in range(len(boxes))]
+    torch.testing.assert_close(blend(boxes, tiles, (96, 96), True), blend(boxes, tiles, (96, 96), False), atol=1e-6, rtol=0)
+
+
+def test_with_attention_the_tile_that_shows_structure_counts_more():
+    boxes = [Box(0, 0, 64, 64), Box(0, 32, 64, 96)]
+    detailed, flat = stripes(64, 64), torch.full((3, 64, 64), 0.5)
+    contrast = [blend(boxes, [detailed, flat], (64, 96), attention)[..., 36:60].std() for attention in (False, True)]
+    assert contrast[1] > 1.05 * contrast[0]
+
+
+def test_weights_of_attention_are_seven_tenths_gaussian_and_three_of_attention():
+    """Against one flat tile, whose weight is 0.7 of its window."""
+    generator = torch.Generator().manual_seed(0)
+    tile, flat = torch.rand(3, 48, 48, generator=generator), torch.full((3, 48, 48), 0.5)
+    boxes = [Box(0, 0, 48, 48), Box(0, 16, 48, 64)]
+    window = gaussian_window(48, 48).float()
+    mine, other = window * (0.7 + 0.3 * attention_map(tile[None])[0, 0]), window * 0.7
+    expected = (tile[..., 16:] * mine[:, 16:] + flat[..., :32] * other[:, :32]) / (mine[:, 16:] + other[:, :32])
+    torch.testing.assert_close(blend(boxes, [tile, flat], (48, 64), True)[..., 16:48], expected, atol=1e-5, rtol=0)
+
+
+def test_attention_does_not_favour_the_borders_of_tiles():
+    """The seed's zero padding gave its tiles a bright frame: a tile then counts most where it knows least.
+
+    Tiles of equal texture, one brighter: on average the brightness passes from one to the other as without attention.
+    """
+    generator = torch.Generator().manual_seed(1)
+    boxes = [Box(0, 0, 64, 64), Box(0, 32, 64, 96)]
+    mean = {False: torch.zeros(64, 96), True: torch.zeros(64, 96)}
+    for _ in range(100):
+        dark, bright = torch.rand(2, 3, 64, 64, generator=generator) * 0.5
+        for attention, total in mean.items():
+            total += blend(boxes, [dark, bright + 0.5], (64, 96), attention).mean(0) / 100
+    torch.testing.assert_close(mean[True], mean[False], atol=0.01, rtol=0)
+
+
+@given(half=st.booleans(), attention=st.booleans())
+def test_equal_tiles_blend_to_their_picture_at_any_overlap_and_precision(half, attention):
+    """Irregular tiles, as smart chopping lays them; float16 tiles lose no more than their own rounding."""
+    picture = torch.rand(3, 80, 96, generator=torch.Generator().manual_seed(0))
+    picture = picture.half() if half else picture
+    boxes = [Box(0, 0, 64, 64), Box(0, 32, 64, 96), Box(16, 0, 80, 64), Box(16, 10, 80, 74), Box(16, 32, 80, 96)]
+    tiles = [picture[:, box.top : box.bottom, box.left : box.right] for box in boxes]
+    blended = blend(boxes, tiles, (80, 96), attention)
+    assert blended.isfinite().all()
+    torch.testing.assert_close(blended, picture.float(), atol=2e-3 if half else 1e-5, rtol=0)

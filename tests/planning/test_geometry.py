@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import PARITY
-from utils.planning.geometry import Box, fixed_tiles, pad_axis, starts
+from utils.planning.geometry import Box, even_tiles, fixed_tiles, pad_axis, starts
 
 patches = st.sampled_from([16, 32, 64, 128])
 
@@ -55,6 +55,18 @@ def test_fixed_tiles_cover_everything_inside_without_repeats(h, w, patch, overla
         assert box.size == (patch, patch) and box.top >= 0 and box.left >= 0 and box.bottom <= h and box.right <= w
         covered[box.top : box.bottom, box.left : box.right] = True
     assert covered.all()
+
+
+@given(h=st.integers(1, 40).map(lambda k: k * 16), w=st.integers(1, 40).map(lambda k: k * 16), patch=patches, overlap=st.floats(0, 0.9))
+def test_even_tiles_are_as_many_as_fixed_ones_and_evenly_spread(h, w, patch, overlap):
+    h, w = max(h, patch), max(w, patch)
+    fixed, even = fixed_tiles((h, w), patch, overlap), even_tiles((h, w), patch, overlap)
+    assert len(even) == len(fixed) and even == sorted(set(even))
+    for axis, length in enumerate((h, w)):
+        starts_along = np.array(sorted({box[axis] for box in even}))
+        assert starts_along[0] == 0 and starts_along[-1] == length - patch
+        gaps = np.diff(starts_along)
+        assert gaps.size == 0 or (np.ptp(gaps) <= 2 and gaps.max() <= max(int(patch * (1 - overlap)), 1))
 
 
 def test_boxes_scale():

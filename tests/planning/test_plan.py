@@ -3,16 +3,34 @@ import sys
 from dataclasses import FrozenInstanceError, replace
 from subprocess import run
 
+import numpy as np
 import pytest
 
 from tests.conftest import PARITY, PROJECT
 from utils.planning.errors import UserError
 from utils.planning.model_spec import ModelSpec
-from utils.planning.plan import make_plan
+from utils.planning.plan import Run, make_plan
 from utils.planning.schedule import timesteps_for
-from utils.planning.settings import Settings, make_settings
+from utils.planning.settings import HIGHEST_SEED, Settings, make_settings
+from utils.planning.statistics import ComplexityMap, ImageStats
 
 SPEC = ModelSpec(name="test", scale=4, latent_factor=8, latent_channels=4, lq_multiple=16, timesteps=(1, 1000), has_text=True)
+
+
+ADAPTIVE = {
+    "adaptive_scheduler": True,
+    "adaptive_guidance": True,
+    "smart_chopping": True,
+    "attention_blending": True,
+    "consistency": "auto",
+    "adaptive_enhancement": True,
+    "attention_fusion": True,
+    "fusion_candidates": "steps",
+}
+
+
+def stats(h, w, complexity=0.5, noise=0.5, blur=2.0):
+    return ImageStats(complexity, noise, blur, ComplexityMap(np.full((-(-h // 16), -(-w // 16)), complexity, np.float32), 16))
 
 
 def test_plan_is_plain_frozen_and_repeatable():
@@ -21,6 +39,9 @@ def test_plan_is_plain_frozen_and_repeatable():
     assert json.loads(json.dumps(plan.to_dict())) == plan.to_dict()
     with pytest.raises(FrozenInstanceError):
         plan.seed = 1  # type: ignore[misc]
+    adaptive = make_plan((300, 300), make_settings(ADAPTIVE), SPEC, stats(300, 300))
+    assert json.loads(json.dumps(adaptive.to_dict())) == adaptive.to_dict()
+    assert adaptive.to_dict()["extra_runs"] == [{"timesteps": [200], "seed": 12345}]
 
 
 def test_plan_says_what_will_be_done():
@@ -30,6 +51,80 @@ def test_plan_says_what_will_be_done():
     words = " ".join(plan.reasons)
     for fact in ("300 x 100", "1200 x 400", "4 tiles", "2 steps", "Guidance 2", "Padded"):
         assert fact in words, fact
+
+
+def test_every_adaptive_decision_is_in_the_plan_with_its_reason():
+    plan = make_plan((300, 300), make_settings(ADAPTIVE), SPEC, stats(300, 300))
+    assert (plan.timesteps, plan.cfg_scale, plan.complexity, plan.noise, plan.blur) == ((200, 100, 50), 1.5, 0.5, 0.5, 2.0)
+    assert 0.9 < plan.consistency < 1 and 0.1 < plan.enhancement < 0.15 and plan.attention_blending and plan.fusion == "weighted"
+    words = str(plan)
+    for fact in (
+        "Clean (sigma 0.5) and blurred (blur 2.0): three steps from timestep 200.",
+        "Complexity 0.50: guidance 1.50",
+        "overlapping by 25% where the picture is simple and up to 50% where it is detailed",
+        "Noise sigma 0.5: consistency 0.97.",
+        "edges enhanced by 0.15 of at most 0.3",
+        "Fusion (weighted) of results with 3 steps and 1 step: every tile goes through the networks twice.",
+    ):
+        assert fact in words, fact
+
+
+def test_what_is_off_is_off_and_needs_no_statistics():
+    plan = make_plan((300, 300), Settings(), SPEC)
+    assert (plan.fusion, plan.extra_runs, plan.consistency, plan.fidelity, plan.enhancement) == ("none", (), 0, 0, 0)
+    assert (plan.complexity, plan.noise, plan.blur) == (None, None, None) and not plan.attention_blending
+    assert make_plan((300, 300), Settings(), SPEC, stats(300, 300)).reasons == plan.reasons
+    with pytest.raises(ValueError, match="measure"):
+        make_plan((300, 300), make_settings({"adaptive_guidance": True}), SPEC)
+
+
+def test_settings_say_what_decisions_do_not():
+    given = {
+        "consistency": 0.5,
+        "fidelity": 0.25,
+        "edge_enhancement": True,
+        "enhancement_strength": 0.4,
+        "color_fix": "hybrid",
+        "hybrid_mode": "best",
+    }
+    plan = make_plan((300, 300), make_settings(given), SPEC)
+    assert (plan.consistency, plan.fidelity, plan.enhancement, plan.color_fix, plan.hybrid_mode) == (0.5, 0.25, 0.4, "hybrid", "best")
+    for fact in ("Consistency 0.5, as set.", "Fidelity 0.25, as set.", "Edges enhanced by 0.4, as set."):
+        assert fact in plan.reasons, fact
+
+
+def test_smart_chopping_saves_tiles_where_the_picture_is_simple():
+    settings = make_settings({"smart_chopping": True, "pch_size": 64})
+    simple, detailed = (make_plan((400, 400), settings, SPEC, stats(400, 400, complexity)) for complexity in (0.0, 1.0))
+    fixed = make_plan((400, 400), make_settings({"pch_size": 64}), SPEC)
+    assert len(simple.tiles) < 0.7 * len(detailed.tiles) and len(detailed.tiles) <= len(fixed.tiles)
+    assert f"(a fixed grid at 50% takes {len(fixed.tiles)})" in str(simple)
+
+
+def test_adaptive_enhancement_works_by_itself():
+    """Defect of the reference programs: adaptive enhancement is ignored unless another adaptive option is on."""
+    for given in ({"adaptive_enhancement": True}, {"adaptive_enhancement": True, "edge_enhancement": True}):
+        plan = make_plan((64, 64), make_settings(given), SPEC, stats(64, 64, complexity=0.5, noise=0))
+        assert plan.enhancement == pytest.approx(0.15)
+
+
+@pytest.mark.parametrize(("candidates", "runs"), [("back_projected", 1), ("color_fixes", 1), ("steps", 2), ("seeds", 2)])
+def test_the_cost_of_fusion_is_in_the_plan_before_it_runs(candidates, runs):
+    plan = make_plan((300, 300), make_settings({"attention_fusion": True, "fusion_candidates": candidates}), SPEC)
+    assert len(plan.runs) == len({*plan.runs}) == runs and plan.runs[0] == Run(plan.timesteps, plan.seed)
+    assert plan.tile_count == runs * len(plan.tiles)
+    assert ("networks twice" in str(plan)) == (runs == 2)
+
+
+def test_fusion_of_steps_and_seeds_has_genuinely_different_candidates():
+    def other(given, spec=SPEC):
+        return make_plan((64, 64), make_settings({"attention_fusion": True, **given}), spec).extra_runs[0]
+
+    assert other({"fusion_candidates": "seeds", "seed": HIGHEST_SEED}) == Run((200,), 0)
+    assert other({"fusion_candidates": "steps"}) == Run((200, 100), 12345)
+    assert other({"fusion_candidates": "steps", "timesteps": [200, 100]}) == Run((200,), 12345)
+    with pytest.raises(UserError, match="fusion_candidates"):
+        other({"fusion_candidates": "steps", "timesteps": [500]}, replace(SPEC, timesteps=(300, 1000)))
 
 
 @pytest.mark.parametrize(

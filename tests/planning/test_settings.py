@@ -58,6 +58,20 @@ def test_overrides_leave_the_original_alone():
         ({"extra_bs": 0}, "extra_bs must be from 1"),
         ({"max_output_megapixels": float("inf")}, "max_output_megapixels must be from"),
         ({"color_fix": "histogramm"}, "color_fix must be one of none, wavelet, ycbcr"),
+        ({"adaptive_scheduler": "perhaps"}, "adaptive_scheduler must be true or false"),
+        ({"smart_chopping": 0.3}, "smart_chopping must be true or false"),
+        ({"min_overlap": 0.04}, "min_overlap must be from 0.05"),
+        ({"min_overlap": 0.6}, "min_overlap must not be above max_overlap, and 0.6 is above 0.5"),
+        ({"guidance_min": 3}, "guidance_min must not be above guidance_max, and 3 is above 2"),
+        ({"consistency": "much"}, "consistency must be from 0.0 to 1.0 or auto, not 'much'"),
+        ({"consistency": 1.1}, "consistency must be from 0.0 to 1.0 or auto, not 1.1"),
+        ({"consistency": True}, "consistency must be a number or auto"),
+        ({"consistency": None}, "consistency must be a number or auto"),
+        ({"fidelity": 2}, "fidelity must be from 0.0"),
+        ({"enhancement_strength": -0.1}, "enhancement_strength must be from 0.0"),
+        ({"fusion_method": "mean"}, "fusion_method must be one of weighted, max"),
+        ({"fusion_candidates": "prompts"}, "fusion_candidates must be one of"),
+        ({"hybrid_mode": "worst"}, "hybrid_mode must be one of adaptive, seed, best"),
         ({"device": "tpu"}, "device must be one of"),
         ({"dtype": "int8"}, "dtype must be one of"),
         ({"prompt": "${oc.env:HOME}"}, "contain '"),
@@ -83,11 +97,16 @@ def test_wrong_settings_get_one_plain_sentence(given, words):
         make_settings(given)
 
 
-@pytest.mark.parametrize("name", module.ABSENT)
-def test_stages_that_are_not_there_are_refused_not_ignored(name):
-    with pytest.raises(UserError, match=f"{name} is not available"):
-        make_settings({name: 0.3})
-    assert make_settings({name: False}) == Settings()
+@pytest.mark.parametrize(("given", "expected"), [("auto", "auto"), (1, 1.0), (0.5, 0.5), (np.float32(0.5), 0.5), (np.int64(1), 1.0)])
+def test_consistency_is_a_number_or_auto(given, expected):
+    settings = make_settings({}, {"consistency": given})
+    assert settings.consistency == expected and type(settings.consistency) is type(expected)
+    assert make_settings(settings.to_dict()) == settings
+
+
+def test_switches_may_be_words_on_the_command_line():
+    settings = make_settings({}, parse_assignments(["smart_chopping=true", "adaptive_guidance=no", "consistency=auto", "fidelity=1"]))
+    assert (settings.smart_chopping, settings.adaptive_guidance, settings.consistency, settings.fidelity) == (True, False, "auto", 1.0)
 
 
 def test_config_can_be_an_omegaconf_config_with_keys_added():

@@ -60,3 +60,16 @@ def fixed_tiles(lq_size: tuple[int, int], patch: int, overlap: float) -> list[Bo
     stride = max(int(patch * (1 - overlap)), 1)
     rows, columns = (starts(length, patch, stride) for length in lq_size)
     return [Box(top, left, top + patch, left + patch) for top in rows for left in columns]
+
+
+def even_tiles(lq_size: tuple[int, int], patch: int, overlap: float) -> list[Box]:
+    """As many tiles as `fixed_tiles`, evenly spread instead of the last ones moved back; starts are multiples of 2 where the overlap lets them."""
+    stride = max(int(patch * (1 - overlap)), 1)
+    rows, columns = (_even_starts(length - patch, stride) for length in lq_size)
+    return [Box(top, left, top + patch, left + patch) for top in rows for left in columns]
+
+
+def _even_starts(last: int, stride: int) -> list[int]:
+    gaps = -(-last // stride)
+    unit = 1 if stride % 2 or last % 2 else 2
+    return [k * (last // unit) // gaps * unit for k in range(gaps + 1)] if gaps else [0]

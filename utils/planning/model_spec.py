@@ -88,7 +88,8 @@ def _read_vae(path: Path) -> tuple[int, int]:
 def _multiple_of(unet: Mapping[str, Any], path: Path) -> int:
     """Sides of latents must be multiples of this for the diffusion network."""
     if unet.get("_class_name") == RESNET:
-        _whole(unet, "width", path), _whole(unet, "num_blocks", path, MOST_BLOCKS)
+        _whole(unet, "width", path)
+        _whole(unet, "num_blocks", path, MOST_BLOCKS)
         return 1
     return 2 ** (len(_widths(unet, path)) - 1)
 

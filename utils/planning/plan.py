@@ -1,23 +1,42 @@
 """Everything decided about an upscale before any network runs."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from utils.planning.adaptive import adaptive_enhancement, adaptive_guidance, adaptive_timesteps, auto_consistency, needs_statistics
 from utils.planning.errors import UserError
-from utils.planning.geometry import Box, fixed_tiles, pad_axis
+from utils.planning.geometry import AxisPadding, Box, fixed_tiles, pad_axis
 from utils.planning.model_spec import ModelSpec
-from utils.planning.schedule import check_timesteps
-from utils.planning.settings import Settings
+from utils.planning.schedule import PUBLISHED, check_timesteps, within
+from utils.planning.settings import AUTO, HIGHEST_SEED, Settings
+
+if TYPE_CHECKING:
+    from utils.planning.statistics import ImageStats
 
 MOST_TILES = 100_000
+
+Size = tuple[int, int]  # (h, w)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the networks over all tiles: its nominal timesteps, and the seed of its noise."""
+
+    timesteps: tuple[int, ...]
+    seed: int
 
 
 @dataclass(frozen=True)
 class Plan:
     """A decided upscale. Sizes are (h, w); `lq_size` is that of the padded input, in whose pixels `tiles` are.
 
-    origin: row and column of the padded input where the picture starts. patch: side of a tile. reasons: the decisions in words.
+    origin: row and column of the padded input where the picture starts. patch: side of a tile. timesteps, seed: those of the run that gives
+    the result. extra_runs: further runs, whose results are candidates of the fusion. fusion: none, weighted or max. consistency, fidelity,
+    enhancement: strengths in [0,1], 0 being off. complexity, noise, blur: what was measured of the picture, as in `ImageStats`, or None where
+    no decision needed it. reasons: the decisions in words.
     """
 
     model: str
@@ -32,9 +51,30 @@ class Plan:
     tile_batch: int
     timesteps: tuple[int, ...]
     cfg_scale: float
+    attention_blending: bool
     color_fix: str
+    hybrid_mode: str
+    fusion: str
+    fusion_candidates: str
+    extra_runs: tuple[Run, ...]
+    consistency: float
+    fidelity: float
+    enhancement: float
     seed: int
+    complexity: float | None
+    noise: float | None
+    blur: float | None
     reasons: tuple[str, ...]
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """Every run of the networks, the result's own first."""
+        return Run(self.timesteps, self.seed), *self.extra_runs
+
+    @property
+    def tile_count(self) -> int:
+        """How many tiles go through the networks, in all runs."""
+        return len(self.tiles) * len(self.runs)
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain data, ready for JSON."""
@@ -44,18 +84,30 @@ class Plan:
         return "\n".join(self.reasons)
 
 
-def make_plan(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec) -> Plan:
-    """Decide an upscale of a picture of `picture_size`; UserError if the model cannot do what the settings ask."""
+def make_plan(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec, stats: ImageStats | None = None) -> Plan:
+    """Decide an upscale of a picture of `picture_size`; UserError if the model cannot do what the settings ask.
+
+    stats: what was measured of the unpadded picture; needed where `needs_statistics(settings)`, otherwise only noted.
+    """
     if min(picture_size) < 1:
         raise UserError("The picture has no pixels; use one of at least 1 x 1.")
+    if stats is None and needs_statistics(settings):
+        raise ValueError("these settings decide by what is in the picture: measure it first")
     check_model_can(settings, spec)
     check_output_size(picture_size, settings.max_output_megapixels, spec.scale)
     chopping = settings.basesr.chopping
     rows, columns = (pad_axis(length, chopping.pch_size, spec.lq_multiple) for length in picture_size)
     lq_size = len(rows.sources), len(columns.sources)
-    _check_work(lq_size, settings, spec)
-    tiles = fixed_tiles(lq_size, chopping.pch_size, chopping.overlap)
     output_size = picture_size[0] * spec.scale, picture_size[1] * spec.scale
+    _check_work(lq_size, settings, spec)
+    size_words = _size_words(picture_size, output_size, lq_size, settings, spec)
+    tiles, tile_words = _tiles(rows, columns, settings, stats)
+    timesteps, step_words = _timesteps(settings, spec, stats)
+    cfg_scale, guidance_words = _guidance(settings, spec, stats)
+    extra_runs, fusion_words = _fusion(settings, spec, timesteps)
+    consistency, consistency_words = _consistency(settings, stats)
+    enhancement, enhancement_words = _enhancement(settings, stats)
+    reasons = [size_words, tile_words, step_words, guidance_words, fusion_words, consistency_words, enhancement_words]
     return Plan(
         model=spec.name,
         scale=spec.scale,
@@ -67,11 +119,22 @@ def make_plan(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec
         lq_multiple=spec.lq_multiple,
         tiles=tuple(tiles),
         tile_batch=chopping.extra_bs,
-        timesteps=tuple(settings.timesteps),
-        cfg_scale=settings.cfg_scale,
+        timesteps=timesteps,
+        cfg_scale=cfg_scale,
+        attention_blending=settings.attention_blending,
         color_fix=settings.color_fix,
+        hybrid_mode=settings.hybrid_mode,
+        fusion=settings.fusion_method if settings.attention_fusion else "none",
+        fusion_candidates=settings.fusion_candidates,
+        extra_runs=extra_runs,
+        consistency=consistency,
+        fidelity=settings.fidelity,
+        enhancement=enhancement,
         seed=settings.seed,
-        reasons=_reasons(settings, spec, picture_size, output_size, lq_size, tiles),
+        complexity=stats.complexity if stats else None,
+        noise=stats.noise if stats else None,
+        blur=stats.blur if stats else None,
+        reasons=tuple(sentence for words in reasons for sentence in words),
     )
 
 
@@ -104,34 +167,110 @@ def _check_work(lq_size: tuple[int, int], settings: Settings, spec: ModelSpec) -
             f"Padded to tiles of {chopping.pch_size} pixels the result would be {w * spec.scale} x {h * spec.scale}, above the limit;"
             " use a smaller pch_size or raise max_output_megapixels."
         )
-    stride = chopping.pch_size * (1 - chopping.overlap)
+    stride = chopping.pch_size * (1 - (settings.max_overlap if settings.smart_chopping else chopping.overlap))
     if (h / stride) * (w / stride) > MOST_TILES:
         raise UserError(f"This would take more than {MOST_TILES} tiles; use a larger pch_size or less overlap.")
 
 
-def _reasons(
-    settings: Settings,
-    spec: ModelSpec,
-    picture_size: tuple[int, int],
-    output_size: tuple[int, int],
-    lq_size: tuple[int, int],
-    tiles: Sequence[Box],
-) -> tuple[str, ...]:
+# ---- the decisions: each gives a value, and its reason in sentences ----
+
+
+def _size_words(picture_size: Size, output_size: Size, lq_size: Size, settings: Settings, spec: ModelSpec) -> list[str]:
     (h, w), (out_h, out_w), (lq_h, lq_w) = picture_size, output_size, lq_size
-    chopping, steps = settings.basesr.chopping, len(settings.timesteps)
+    patch = settings.basesr.chopping.pch_size
     words = [f"{w} x {h} pixels become {out_w} x {out_h}: the model {spec.name} magnifies {spec.scale} times."]
     if lq_size != picture_size:
-        words.append(f"Padded to {lq_w} x {lq_h} by reflection: tiles of {chopping.pch_size} need sides that are a multiple of {spec.lq_multiple}.")
-    overlap = f" overlapping by {chopping.overlap:.0%} or more" if len(tiles) > 1 else ""
-    count = f"{len(tiles)} tile{'s' if len(tiles) > 1 else ''}"
-    words.append(f"{count} of {chopping.pch_size} x {chopping.pch_size} pixels{overlap}, {chopping.extra_bs} at a time.")
-    words.append(f"{steps} step{'s' if steps > 1 else ''} from timestep {settings.timesteps[0]}, as set.")
-    if settings.cfg_scale > 1:
-        words.append(f"Guidance {settings.cfg_scale:g}, as set: every step runs the network twice.")
+        words.append(f"Padded to {lq_w} x {lq_h} by reflection: tiles of {patch} need sides that are a multiple of {spec.lq_multiple}.")
+    return words
+
+
+def _tiles(rows: AxisPadding, columns: AxisPadding, settings: Settings, stats: ImageStats | None) -> tuple[list[Box], list[str]]:
+    chopping = settings.basesr.chopping
+    patch, lq_size = chopping.pch_size, (len(rows.sources), len(columns.sources))
+    if settings.smart_chopping and stats:
+        from utils.planning.smart_chopping import smart_tiles  # it computes with numpy, which nothing else here has to load
+
+        low, high = settings.min_overlap, settings.max_overlap
+        tiles = smart_tiles(lq_size, (rows.before, columns.before), patch, stats.complexity_map, low, high)
+        fixed = len(fixed_tiles(lq_size, patch, high))
+        overlap = f" overlapping by {low:.0%} where the picture is simple and up to {high:.0%} where it is detailed"
+        instead = f" (a fixed grid at {high:.0%} takes {fixed})"
+    else:
+        tiles = fixed_tiles(lq_size, patch, chopping.overlap)
+        overlap, instead = f" overlapping by {chopping.overlap:.0%} or more", ""
+    if len(tiles) == 1:
+        return tiles, [f"1 tile of {patch} x {patch} pixels, {chopping.extra_bs} at a time."]
+    words = [f"{len(tiles)} tiles of {patch} x {patch} pixels{overlap}{instead}, {chopping.extra_bs} at a time."]
+    if settings.attention_blending:
+        words.append("Where tiles overlap, the one with more detail weighs more.")
+    return tiles, words
+
+
+def _timesteps(settings: Settings, spec: ModelSpec, stats: ImageStats | None) -> tuple[tuple[int, ...], list[str]]:
+    if settings.adaptive_scheduler and stats:
+        timesteps, reason = adaptive_timesteps(stats, *spec.timesteps, settings.timesteps)
+        return timesteps, [reason]
+    timesteps = tuple(settings.timesteps)
+    return timesteps, [f"{_steps(timesteps)} from timestep {timesteps[0]}, as set."]
+
+
+def _guidance(settings: Settings, spec: ModelSpec, stats: ImageStats | None) -> tuple[float, list[str]]:
+    guidance, words = settings.cfg_scale, []
+    if settings.adaptive_guidance and stats:
+        guidance, reason = adaptive_guidance(stats.complexity, settings.guidance_min, settings.guidance_max)
+        words.append(reason)
+    elif guidance > 1:
+        words.append(f"Guidance {guidance:g}, as set: every step runs the network twice.")
     if not spec.has_text:
         words.append("The model has no text conditioning: prompts are not used.")
-    return tuple(words)
+    return guidance, words
+
+
+def _fusion(settings: Settings, spec: ModelSpec, timesteps: tuple[int, ...]) -> tuple[tuple[Run, ...], list[str]]:
+    """The further runs that give the fusion its candidates."""
+    if not settings.attention_fusion:
+        return (), []
+    how = f"Fusion ({settings.fusion_method})"
+    if settings.fusion_candidates == "seeds":
+        other = Run(timesteps, (settings.seed + 1) % (HIGHEST_SEED + 1))
+        return (other,), [f"{how} of results with the seeds {settings.seed} and {other.seed}: every tile goes through the networks twice."]
+    if settings.fusion_candidates == "steps":
+        other = Run(_other_steps(timesteps, spec), settings.seed)
+        return (other,), [f"{how} of results with {_steps(timesteps)} and {_steps(other.timesteps)}: every tile goes through the networks twice."]
+    candidates = "several colour fixes" if settings.fusion_candidates == "color_fixes" else "the result and its back-projected version"
+    return (), [f"{how} of {candidates}: no further run of the networks."]
+
+
+def _other_steps(timesteps: tuple[int, ...], spec: ModelSpec) -> tuple[int, ...]:
+    """A published list of another length: one step, the paper's default, or two where that is what is set."""
+    for steps in sorted(PUBLISHED):
+        if steps != len(timesteps) and within(PUBLISHED[steps], *spec.timesteps):
+            return PUBLISHED[steps]
+    raise UserError(f"The model {spec.name} takes none of the published timesteps; set fusion_candidates to something other than steps.")
+
+
+def _consistency(settings: Settings, stats: ImageStats | None) -> tuple[float, list[str]]:
+    words = [f"Fidelity {settings.fidelity:g}, as set."] if settings.fidelity > 0 else []
+    if settings.consistency == AUTO and stats:
+        strength, reason = auto_consistency(stats.noise)
+        return strength, [reason, *words]
+    strength = float(settings.consistency)
+    return strength, [f"Consistency {strength:g}, as set.", *words] if strength > 0 else words
+
+
+def _enhancement(settings: Settings, stats: ImageStats | None) -> tuple[float, list[str]]:
+    if settings.adaptive_enhancement and stats:
+        strength, reason = adaptive_enhancement(stats, settings.enhancement_strength)
+        return strength, [reason]
+    strength = settings.enhancement_strength if settings.edge_enhancement else 0.0
+    return strength, [f"Edges enhanced by {strength:g}, as set."] if strength > 0 else []
+
+
+def _steps(timesteps: Sequence[int]) -> str:
+    return f"{len(timesteps)} step{'s' if len(timesteps) > 1 else ''}"
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value

@@ -19,6 +19,11 @@ def timesteps_for(steps: int) -> tuple[int, ...]:
     return tuple(int(250 - k * 250 / steps) for k in range(steps))
 
 
+def within(timesteps: Sequence[int], low: int, high: int) -> bool:
+    """Whether all of `timesteps` lie within [low, high]."""
+    return all(low <= t <= high for t in timesteps)
+
+
 def check_timesteps(timesteps: Sequence[int], low: int = 1, high: int = HIGHEST_TIMESTEP) -> None:
     """UserError unless `timesteps` are one or more whole numbers within [low, high], strictly falling."""
     if not timesteps:

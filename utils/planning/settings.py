@@ -5,7 +5,7 @@ Where a keyword is needed a nested setting goes by its last name: `pch_size` is 
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import Field, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -20,29 +20,56 @@ POSITIVE_PROMPT = "Cinematic, high-contrast, photo-realistic, 8k, ultra HD, meti
 # The missing space after "noisy," is the published prompt's.
 NEGATIVE_PROMPT = "Low quality, blurring, jpeg artifacts, deformed, over-smooth, cartoon, noisy,painting, drawing, sketch, oil painting"
 
-COLOR_FIXES = ("none", "wavelet", "ycbcr")
+COLOR_FIXES = ("none", "wavelet", "ycbcr", "histogram", "hybrid", "adain")
+HYBRID_MODES = ("adaptive", "seed", "best")
+FUSION_METHODS = ("weighted", "max")
+FUSION_CANDIDATES = ("back_projected", "color_fixes", "steps", "seeds")
+AUTO = "auto"
+HIGHEST_SEED = 2**63 - 1
 DEVICES = ("auto", "cuda", "mps", "cpu")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
-# Settings of the seed program whose stages this version does not have: refused, so that nobody believes they are at work.
-ABSENT = (
-    "smart_chopping",
-    "min_overlap",
-    "max_overlap",
-    "attention_blending",
-    "adaptive_scheduler",
-    "adaptive_guidance",
-    "attention_fusion",
-    "fusion_method",
-    "edge_enhancement",
-    "enhancement_strength",
-    "adaptive_enhancement",
-)
+
+BASICS, TILES, GUIDANCE, FAITH, DETAIL = "Basics", "Tiles", "Guidance", "Faithfulness", "Detail"
+"""The parts of a form; a setting that belongs to none is decided where the program is started, not where a picture is upscaled."""
 
 
-def option(default: Any, meaning: str, *, low: float | None = None, high: float | None = None, choices: tuple[str, ...] | None = None) -> Any:
-    """A setting with its help text and its bounds (inclusive) or choices, for checking and for building forms."""
-    return field(default=default, metadata={"meaning": meaning, "low": low, "high": high, "choices": choices})
+def option(
+    default: Any,
+    meaning: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] | None = None,
+    label: str = "",
+    section: str = "",
+    needs: Mapping[str, tuple[Any, ...]] | None = None,
+    turns_on: str = "",
+    needs_text: bool = False,
+    usual: tuple[int, ...] = (),
+) -> Any:
+    """A setting with its help text and its bounds (inclusive) or choices, for checking and for building forms.
+
+    label: what people call it. section: the part of a form that it stands in. needs: by last names, the values of other settings under which it
+    matters. turns_on: the setting (one of `needs`) that it is on together with. needs_text: it matters to models with text conditioning only.
+    usual: values worth offering, where not every one is.
+    """
+    return field(
+        default=MISSING if isinstance(default, list) else default,
+        default_factory=default.copy if isinstance(default, list) else MISSING,
+        metadata={
+            "meaning": meaning,
+            "low": low,
+            "high": high,
+            "choices": choices,
+            "label": label,
+            "section": section,
+            "needs": needs or {},
+            "turns_on": turns_on,
+            "needs_text": needs_text,
+            "usual": usual,
+        },
+    )
 
 
 @dataclass(frozen=True)
@@ -64,14 +91,30 @@ class ModelStart:
 
 @dataclass(frozen=True)
 class Chopping:
-    pch_size: int = option(128, "side of a tile, in pixels of the input", low=1, high=16384)
-    overlap: float = option(0.5, "part of a tile that the next one covers again", low=0.0, high=0.9)
-    extra_bs: int = option(4, "tiles that go through the networks together", low=1, high=1024)
+    pch_size: int = option(
+        128,
+        "side of a tile, in pixels of the input",
+        low=1,
+        high=16384,
+        label="Chopping size",
+        section=BASICS,
+        usual=(64, 96, 128, 192, 256, 384, 512),
+    )
+    overlap: float = option(
+        0.5,
+        "part of a tile that the next one covers again",
+        low=0.0,
+        high=0.9,
+        label="Overlap",
+        section=TILES,
+        needs={"smart_chopping": (False,)},
+    )
+    extra_bs: int = option(4, "tiles that go through the networks together", low=1, high=1024, label="Tiles at a time")
 
 
 @dataclass(frozen=True)
 class BaseSR:
-    sf: int = option(4, "scale factor; it must be the model's own", low=1, high=16)
+    sf: int = option(4, "scale factor; it must be the model's own", low=1, high=16, label="Scale")
     chopping: Chopping = field(default_factory=Chopping)
 
 
@@ -80,17 +123,188 @@ class Settings:
     sd_pipe: SdPipe = field(default_factory=SdPipe)
     model_start: ModelStart = field(default_factory=ModelStart)
     basesr: BaseSR = field(default_factory=BaseSR)
-    timesteps: list[int] = field(
-        default_factory=lambda: [200], metadata={"meaning": "nominal timesteps of the sampler, falling; one step each", "low": 1, "high": 1000}
+    timesteps: list[int] = option(
+        [200],
+        "nominal timesteps of the sampler, falling; one step each",
+        low=1,
+        high=1000,
+        label="Number of steps",
+        section=BASICS,
+        needs={"adaptive_scheduler": (False,)},
     )
-    cfg_scale: float = option(1.0, "classifier-free guidance; 1 is off, more is sharper and runs the diffusion network twice", low=1.0, high=20.0)
-    prompt: str = option(POSITIVE_PROMPT, "what the picture should be like, for models with text conditioning")
-    negative_prompt: str | None = option(NEGATIVE_PROMPT, "what it should not be like; used when cfg_scale is above 1")
-    color_fix: str = option("wavelet", "how colours are brought back to those of the input", choices=COLOR_FIXES)
-    seed: int = option(12345, "seed of the noise; equal seeds give equal pictures", low=0, high=2**63 - 1)
+    adaptive_scheduler: bool = option(
+        False,
+        "choose the timesteps by the picture's noise and blur, in place of those above",
+        label="Adaptive scheduler",
+        section=BASICS,
+    )
+    cfg_scale: float = option(
+        1.0,
+        "classifier-free guidance; 1 is off, more is sharper and runs the diffusion network twice",
+        low=1.0,
+        high=20.0,
+        label="Guidance",
+        section=GUIDANCE,
+        needs={"adaptive_guidance": (False,)},
+    )
+    adaptive_guidance: bool = option(
+        False,
+        "choose the guidance by how detailed the picture is, in place of the one above",
+        label="Adaptive guidance",
+        section=GUIDANCE,
+    )
+    guidance_min: float = option(
+        1.0,
+        "adaptive guidance for a flat picture",
+        low=1.0,
+        high=20.0,
+        label="Lowest guidance",
+        section=GUIDANCE,
+        needs={"adaptive_guidance": (True,)},
+    )
+    guidance_max: float = option(
+        2.0,
+        "adaptive guidance for the most detailed pictures",
+        low=1.0,
+        high=20.0,
+        label="Highest guidance",
+        section=GUIDANCE,
+        needs={"adaptive_guidance": (True,)},
+    )
+    prompt: str = option(
+        POSITIVE_PROMPT,
+        "what the picture should be like, for models with text conditioning",
+        label="Prompt",
+        section=GUIDANCE,
+        needs_text=True,
+    )
+    negative_prompt: str | None = option(
+        NEGATIVE_PROMPT,
+        "what it should not be like; used when the guidance is above 1",
+        label="Negative prompt",
+        section=GUIDANCE,
+        needs_text=True,
+    )
+    smart_chopping: bool = option(
+        False,
+        "let tiles overlap more where the picture is detailed and less where it is simple, in place of a fixed grid",
+        label="Smart chopping",
+        section=TILES,
+    )
+    min_overlap: float = option(
+        0.25,
+        "part of a tile that the next one covers again where the picture is simple",
+        low=0.05,
+        high=0.9,
+        label="Min overlap",
+        section=TILES,
+        needs={"smart_chopping": (True,)},
+    )
+    max_overlap: float = option(
+        0.5,
+        "part of a tile that the next one covers again where the picture is detailed",
+        low=0.05,
+        high=0.9,
+        label="Max overlap",
+        section=TILES,
+        needs={"smart_chopping": (True,)},
+    )
+    attention_blending: bool = option(
+        False,
+        "where tiles overlap, give more weight to the one with more detail",
+        label="Attention blending",
+        section=TILES,
+    )
+    color_fix: str = option(
+        "wavelet",
+        "how colours are brought back to those of the input",
+        choices=COLOR_FIXES,
+        label="Colour fix",
+        section=BASICS,
+    )
+    hybrid_mode: str = option(
+        "adaptive",
+        "how the colour fix hybrid mixes the others",
+        choices=HYBRID_MODES,
+        label="Hybrid mode",
+        section=BASICS,
+        needs={"color_fix": ("hybrid",)},
+    )
+    attention_fusion: bool = option(
+        False,
+        "mix several candidates for the result, each where it has more detail",
+        label="Attention fusion",
+        section=DETAIL,
+    )
+    fusion_method: str = option(
+        "weighted",
+        "mix the candidates by weight, or take the one with the most detail",
+        choices=FUSION_METHODS,
+        label="Fusion method",
+        section=DETAIL,
+        needs={"attention_fusion": (True,)},
+    )
+    fusion_candidates: str = option(
+        "back_projected",
+        "what candidates differ in; steps and seeds run the networks again",
+        choices=FUSION_CANDIDATES,
+        label="Fusion candidates",
+        section=DETAIL,
+        needs={"attention_fusion": (True,)},
+    )
+    consistency: float | str = option(
+        0.0,
+        "how far the result, scaled down again, is brought to the input; auto: by its noise",
+        low=0.0,
+        high=1.0,
+        choices=(AUTO,),
+        label="Consistency",
+        section=FAITH,
+    )
+    fidelity: float = option(
+        0.0,
+        "from what the model imagines (0) to what the input surely shows (1)",
+        low=0.0,
+        high=1.0,
+        label="Fidelity",
+        section=FAITH,
+    )
+    edge_enhancement: bool = option(
+        False,
+        "sharpen edges, by enhancement_strength",
+        label="Edge enhancement",
+        section=DETAIL,
+    )
+    enhancement_strength: float = option(
+        0.3,
+        "how much edges are sharpened",
+        low=0.0,
+        high=1.0,
+        label="Enhancement strength",
+        section=DETAIL,
+        needs={"edge_enhancement": (True,)},
+    )
+    adaptive_enhancement: bool = option(
+        False,
+        "sharpen edges as far as the picture is detailed and clean, by enhancement_strength at most",
+        label="Adaptive enhancement",
+        section=DETAIL,
+        needs={"edge_enhancement": (True,)},
+        turns_on="edge_enhancement",
+    )
+    seed: int = option(
+        12345,
+        "seed of the noise; equal seeds give equal pictures",
+        low=0,
+        high=HIGHEST_SEED,
+        label="Random seed",
+        section=BASICS,
+    )
     device: str = option("auto", "where the networks run", choices=DEVICES)
     dtype: str = option("auto", "numbers the networks use", choices=DTYPES)
-    max_output_megapixels: float = option(64.0, "refuse pictures whose result would be larger, in millions of pixels", low=1e-6, high=1e6)
+    max_output_megapixels: float = option(
+        64.0, "refuse pictures whose result would be larger, in millions of pixels", low=1e-6, high=1e6, label="Largest result in megapixels"
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "timesteps", tuple(self.timesteps))
@@ -126,10 +340,26 @@ def value_of(settings: Settings, dotted_name: str) -> Any:
 DOTTED_NAMES = {name.rsplit(".", 1)[-1]: name for name, _ in leaves() if name != "model_start.params"}
 """Last name -> dotted name. (`model_start.params` is a network's shape: a matter of files, not of keywords.)"""
 
+OPTIONS = {name.rsplit(".", 1)[-1]: item.metadata for name, item in leaves() if item.metadata}
+"""Last name -> what `option` was told."""
+
+OFFERED = tuple(name for name, rules in OPTIONS.items() if rules["section"])
+"""The settings of a form, by their last names."""
+
+
+def matters(name: str, values: Mapping[str, Any]) -> bool:
+    """Whether a setting can change results when the others have `values`; all by last names."""
+    return all(values[other] in wanted and matters(other, values) for other, wanted in OPTIONS[name]["needs"].items())
+
+
+RANGES = (("guidance_min", "guidance_max"), ("min_overlap", "max_overlap"))
+"""Settings that are the ends of a range: the first must not be above the second."""
 
 KINDS = {
     int: "a whole number",
     float: "a number",
+    bool: "true or false",
+    float | str: f"a number or {AUTO}",
     str: "a text",
     str | None: "a text or null",
     list[int]: "a list of whole numbers such as [200, 100]",
@@ -196,16 +426,15 @@ def parse_assignments(words: list[str]) -> dict[str, Any]:
 
 
 def _plain(values: dict[Any, Any]) -> dict[Any, Any]:
-    """Nested OmegaConf and numpy values as plain ones, null colour fix as "none", and the absent settings taken out where they are off."""
+    """Nested OmegaConf and numpy values as plain ones, null colour fix as "none", one timestep as a list, a whole consistency as a number."""
     plain: dict[Any, Any] = {name: _plain_value(value) for name, value in values.items()}
     _refuse_special_texts(plain)
-    for name in ABSENT:
-        if plain.pop(name, None) not in (None, False):
-            raise UserError(f"{name} is not available in this version; leave it out.")
     if plain.get("color_fix", "none") is None:
         plain["color_fix"] = "none"
     if isinstance(plain.get("timesteps"), int):
         plain["timesteps"] = [plain["timesteps"]]
+    if type(plain.get("consistency")) is int:  # OmegaConf takes the types of a union literally
+        plain["consistency"] = float(plain["consistency"])
     return plain
 
 
@@ -241,6 +470,9 @@ def _checked(layers: list[dict[str, Any]]) -> Settings:
     for name, item in leaves():
         _check_value(name.rsplit(".", 1)[-1], value_of(settings, name), item.metadata)
     check_timesteps(settings.timesteps)
+    for low, high in RANGES:
+        if value_of(settings, low) > value_of(settings, high):
+            raise UserError(f"{low} must not be above {high}, and {value_of(settings, low):g} is above {value_of(settings, high):g}.")
     return settings
 
 
@@ -273,9 +505,16 @@ def _refuse_special_texts(value: Any) -> None:
 def _check_value(name: str, value: Any, rules: Mapping[str, Any]) -> None:
     if name == "timesteps" and not all(isinstance(t, int) for t in value):
         raise UserError(f"timesteps must be {KINDS[list[int]]}.")
-    if rules.get("choices") and value not in rules["choices"]:
-        raise UserError(f"{name} must be one of {', '.join(rules['choices'])}, not '{value}'.")
+    if isinstance(value, str) and rules.get("choices") and value not in rules["choices"]:
+        raise UserError(f"{name} must be {_allowed(rules)}, not '{value}'.")
     if isinstance(value, int | float) and not isinstance(value, bool):
         low, high = rules.get("low"), rules.get("high")
         if math.isnan(value) or (low is not None and value < low) or (high is not None and value > high):
-            raise UserError(f"{name} must be from {low} to {high}, not {value}.")
+            raise UserError(f"{name} must be {_allowed(rules)}, not {value}.")
+
+
+def _allowed(rules: Mapping[str, Any]) -> str:
+    words = [f"from {rules['low']} to {rules['high']}"] if rules["low"] is not None else []
+    if choices := rules.get("choices"):
+        words.append(choices[0] if words else f"one of {', '.join(choices)}")
+    return " or ".join(words)

@@ -1,0 +1,209 @@
+"""Tiles, seconds, PSNR and seam scores of fixed and smart chopping: python benchmarks/chopping.py --pictures DIR [key=value ...]
+
+DIR holds good pictures; they are reduced four times and enlarged again. So are mosaics of pieces of them: flat (blurred until nothing is left) on the
+left or at the top half, flat all over, and detailed all over. Prints Markdown. Methods take turns; seconds are of processor time, which other
+programs on the machine disturb little, and ratios are medians over the rounds.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from sampler_invsr import InvSamplerSR
+    from utils.planning.plan import Plan
+
+PROJECT = Path(__file__).resolve().parents[1]
+METHODS = {
+    "fixed 50 %": {"overlap": 0.5},
+    "fixed 25 %": {"overlap": 0.25},
+    "smart": {"smart_chopping": True},
+    "smart, attention": {"smart_chopping": True, "attention_blending": True},
+}
+SCALE = 4
+PIECE = 400
+"""Side of the pieces of a mosaic, in pixels of the original: no multiple of any tile's spacing, so that tiles do not end where pieces do."""
+FLAT_SIGMA = 96.0
+PLANNING_RUNS = 5
+PLANNED_SIDES = (512, 768, 1024, 1536)
+
+
+@dataclass(frozen=True)
+class Case:
+    """hr, lq: uint8 [h,w,3]."""
+
+    name: str
+    hr: np.ndarray
+    lq: np.ndarray
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one method did with one picture. seam, original_seam: scores of the result, and of the original at the same borders."""
+
+    plan: "Plan"
+    seconds: list[float]
+    psnr: float
+    seam: float | None
+    original_seam: float | None
+
+
+def originals(folder: Path) -> dict[str, np.ndarray]:
+    from utils.evaluation.picture_sets import colours, cropped, find_tree, read
+
+    pictures = {name.stem: cropped(colours(read(folder / name)), SCALE) for name in find_tree(folder)}
+    return {name: np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3))) for name, pixels in pictures.items()}  # grey ones too
+
+
+def mosaics(pictures: dict[str, np.ndarray], side: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Of side x side pixels."""
+    rng = np.random.default_rng(0)
+    usable = [picture for picture in pictures.values() if min(picture.shape[:2]) >= PIECE]
+    detailed = np.empty((side, side, 3), np.uint8)
+    for top in range(0, side, PIECE):
+        for left in range(0, side, PIECE):
+            picture = usable[rng.integers(len(usable))]
+            y, x = (rng.integers(length - PIECE + 1) for length in picture.shape[:2])
+            area = detailed[top : top + PIECE, left : left + PIECE]
+            area[:] = picture[y : y + area.shape[0], x : x + area.shape[1]]
+    flat = cv2.GaussianBlur(detailed, (0, 0), FLAT_SIGMA)
+    left, top = detailed.copy(), detailed.copy()
+    left[:, : side // 2] = flat[:, : side // 2]
+    top[: side // 2] = flat[: side // 2]
+    yield from (("flat left half", left), ("flat top half", top), ("flat", flat), ("detailed", detailed))
+
+
+def make_case(name: str, hr: np.ndarray) -> Case:
+    from utils.evaluation.lr_sets import make_lr
+    from utils.pictures.degradations import Degradation
+
+    return Case(name, hr, make_lr(hr, Degradation(), seed=0))
+
+
+def measured(sampler: "InvSamplerSR", case: Case, rounds: int) -> dict[str, Row]:
+    from utils.metrics.fidelity import psnr_rgb
+    from utils.metrics.seams import seam_score, tiling_of
+    from utils.pictures.tensors import to_tensor
+
+    hr, rows = to_tensor(case.hr), {}
+    for number in range(rounds):
+        for method, settings in METHODS.items():
+            start = time.process_time()
+            result = sampler.upscale(case.lq, **settings)
+            seconds = time.process_time() - start
+            if number == 0:
+                sr, tiling = to_tensor(result.picture), tiling_of(result.plan)
+                rows[method] = Row(result.plan, [seconds], psnr_rgb(sr, hr), seam_score(sr, tiling), seam_score(hr, tiling))
+            else:
+                rows[method].seconds.append(seconds)
+        print(f"{case.name}: round {number + 1} of {rounds}", file=sys.stderr)
+    return rows
+
+
+def table(cases: dict[str, dict[str, Row]]) -> Iterator[str]:
+    """Every method on every picture."""
+    yield "| picture | chopping | tiles | fewer | seconds | of fixed 50 % | PSNR, dB | difference | seam score | the original's there | ratio |"
+    yield "|---|---|---|---|---|---|---|---|---|---|---|"
+    for name, rows in cases.items():
+        first = next(iter(rows.values()))
+        for method, row in rows.items():
+            ratio = statistics.median(mine / its for mine, its in zip(row.seconds, first.seconds, strict=True))
+            fewer = f"{1 - len(row.plan.tiles) / len(first.plan.tiles):.0%}"
+            relative = row.seam / row.original_seam if row.seam and row.original_seam else None
+            scores = " | ".join(_score(score) for score in (row.seam, row.original_seam, relative))
+            values = f"{statistics.median(row.seconds):.1f} | {ratio:.2f} | {row.psnr:.3f} | {row.psnr - first.psnr:+.3f} | {scores}"
+            yield f"| {name} | {method} | {len(row.plan.tiles)} | {fewer} | {values} |"
+
+
+def summary(cases: dict[str, dict[str, Row]]) -> Iterator[str]:
+    """Every method over all pictures."""
+    yield "| chopping | tiles | pictures with more than fixed 50 % | mean PSNR, dB | largest loss, dB | mean seam score | the originals' there |"
+    yield "|---|---|---|---|---|---|---|"
+    firsts = [next(iter(rows.values())) for rows in cases.values()]
+    for method in METHODS:
+        mine = [rows[method] for rows in cases.values()]
+        more = sum(len(row.plan.tiles) > len(first.plan.tiles) for row, first in zip(mine, firsts, strict=True))
+        loss = max(first.psnr - row.psnr for row, first in zip(mine, firsts, strict=True))
+        scores = [
+            statistics.mean(score for score in values if score is not None)
+            for values in ([row.seam for row in mine], [row.original_seam for row in mine])
+        ]
+        tiles = sum(len(row.plan.tiles) for row in mine)
+        psnr = statistics.mean(row.psnr for row in mine)
+        yield f"| {method} | {tiles} | {more} | {psnr:.3f} | {loss:+.3f} | {scores[0]:.3f} | {scores[1]:.3f} |"
+
+
+def planning(sampler: "InvSamplerSR", pictures: dict[str, np.ndarray]) -> Iterator[str]:
+    """Plans alone, for the originals as inputs."""
+    from utils.pictures.analysis import measure
+    from utils.planning.geometry import fixed_tiles
+    from utils.planning.smart_chopping import smart_tiles
+
+    yield "| input | size | fixed 50 % | fixed 25 % | smart | fewer than fixed 50 % | analysis, ms/MP | planning, ms/MP |"
+    yield "|---|---|---|---|---|---|---|---|"
+    overlaps = sampler.settings.min_overlap, sampler.settings.max_overlap
+    for name, picture in pictures.items():
+        stats, analysis = _timed(measure, picture)
+        plan = sampler.plan(picture)
+        tiles, seconds = _timed(smart_tiles, plan.lq_size, plan.origin, plan.patch, stats.complexity_map, *overlaps)
+        counts = [len(fixed_tiles(plan.lq_size, plan.patch, overlap)) for overlap in (0.5, 0.25)]
+        (h, w), megapixels = picture.shape[:2], picture.shape[0] * picture.shape[1] / 1e6
+        times = f"{1000 * analysis / megapixels:.0f} | {1000 * seconds / megapixels:.1f}"
+        yield f"| {name} | {w} x {h} | {counts[0]} | {counts[1]} | {len(tiles)} | {1 - len(tiles) / counts[0]:.0%} | {times} |"
+
+
+def _timed(work: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
+    """What work returns and the median of its seconds."""
+    result, seconds = None, []
+    for _ in range(PLANNING_RUNS):
+        start = time.process_time()
+        result = work(*arguments)
+        seconds.append(time.process_time() - start)
+    return result, statistics.median(seconds)
+
+
+def _score(score: float | None) -> str:
+    return "-" if score is None else f"{score:.3f}"
+
+
+def main() -> None:
+    from sampler_invsr import InvSamplerSR
+    from utils.pictures.analysis import measure
+    from utils.pictures.plan_picture import draw_plan
+    from utils.planning.settings import parse_assignments
+
+    parser = argparse.ArgumentParser(description="Compare fixed and smart chopping.")
+    parser.add_argument("--pictures", type=Path, required=True, help="folder of good pictures")
+    parser.add_argument("--side", type=int, default=512, help="side of the mosaics' inputs, in pixels (default: 512)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often every mosaic is upscaled with every method (default: 3)")
+    parser.add_argument("--plan-picture", type=Path, help="where to save a drawing of the first mosaic's smart plan")
+    parser.add_argument("settings", nargs="*", help="key=value ...")
+    options = parser.parse_args()
+    sampler = InvSamplerSR(parse_assignments(options.settings))
+    pictures = originals(options.pictures)
+    made = dict(mosaics(pictures, SCALE * options.side))
+    print(f"Mosaics of {options.side} x {options.side} pixels, tiles of {sampler.settings.basesr.chopping.pch_size}:\n")
+    cases = {name: make_case(name, hr) for name, hr in made.items()}
+    print(*table({name: measured(sampler, case, options.rounds) for name, case in cases.items()}), "", sep="\n", flush=True)
+    print(f"The {len(pictures)} pictures, reduced four times:\n")
+    print(*summary({name: measured(sampler, make_case(name, hr), 1) for name, hr in pictures.items()}), "", sep="\n", flush=True)
+    print("Planned only, the same pictures as inputs in their full size, and mosaics of these:\n")
+    large = {f"{name}, {side}": picture for side in PLANNED_SIDES for name, picture in mosaics(pictures, side)}
+    print(*planning(sampler, {**pictures, **large}), sep="\n", flush=True)
+    if options.plan_picture:
+        lq = next(iter(cases.values())).lq
+        plan = sampler.with_settings(smart_chopping=True).plan(lq)
+        cv2.imwrite(str(options.plan_picture), draw_plan(plan, measure(lq).complexity_map, longest=640)[..., ::-1])
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(PROJECT))
+    main()

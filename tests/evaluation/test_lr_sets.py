@@ -123,7 +123,8 @@ def test_only_what_was_made_here_is_replaced(source, photo, tmp_path):
 
 
 def test_results_of_the_sampler_are_not_replaced(source, tmp_path, photo):
-    from utils.pictures.image_io import Picture, save
+    from utils.pictures.picture import Picture
+    from utils.pictures.writing import save
 
     (tmp_path / "lr").mkdir()
     save(Picture(photo), tmp_path / "lr" / "a.png", {"plan": "{}"})

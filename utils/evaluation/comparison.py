@@ -18,7 +18,7 @@ from utils.evaluation.picture_sets import PictureSet, Skipped, colours, cropped,
 from utils.metrics.fidelity import luma, smallest_side
 from utils.metrics.seams import tiling_from_json
 from utils.pictures.degradations import Degradation
-from utils.pictures.image_io import OUR_KEY, made_by_us
+from utils.pictures.provenance import read_texts
 from utils.pictures.tensors import to_pixels, to_tensor
 from utils.planning.errors import UserError
 from utils.planning.geometry import Box
@@ -172,10 +172,7 @@ def _three(x: torch.Tensor) -> torch.Tensor:
 def _read_result(path: Path) -> Upscaled:
     """A result with its tiles, where this program wrote it and so saved the plan in it."""
     picture = read(path)
-    if not made_by_us(path):
-        return Upscaled(picture.rgb)
-    with Image.open(path) as image:
-        tiling = tiling_from_json(image.info.get(f"{OUR_KEY}:plan", ""))
+    tiling = tiling_from_json((read_texts(path) or {}).get("plan", ""))
     return Upscaled(picture.rgb, tiling if tiling and tiling.size == picture.size else None)
 
 

@@ -3,19 +3,20 @@
 import hashlib
 import json
 import os
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image
 
 from utils.evaluation.picture_sets import Skipped, check_apart, colours, cropped, find_tree, read
-from utils.jobs.folder import make_folder, name_outputs
+from utils.jobs.naming import name_outputs
+from utils.jobs.output_folder import make_folder
 from utils.pictures.degradations import Degradation, degrade
-from utils.pictures.image_io import OUR_KEY, Picture, check_target, save
+from utils.pictures.picture import Picture
+from utils.pictures.provenance import read_texts
 from utils.pictures.tensors import full_scale
+from utils.pictures.writing import check_target, save
 from utils.planning.errors import UserError
 
 MARK = "degradation"
@@ -63,7 +64,7 @@ def make_lr_set(
         raise UserError(f"The folder {source} lies in the folder for the results; name another one for these.")
     if target.exists() and not target.is_dir():
         raise UserError(f"{target} is a file; name a folder for the results.")
-    targets = _targets(names, target)
+    targets = {name: target / output for name, output in name_outputs(names).items()}
     written, skipped = [], []
     for name in names:
         path = targets[name]
@@ -79,14 +80,6 @@ def make_lr_set(
     return written, skipped
 
 
-def _targets(names: list[PurePosixPath], target: Path) -> dict[PurePosixPath, Path]:
-    """Where each picture's reduction goes: its own subfolder, `<stem>.png`, or `<name>.png` where two stems are the same."""
-    by_folder = defaultdict(list)
-    for name in names:
-        by_folder[name.parent].append(Path(name))
-    return {PurePosixPath(path): output for folder, paths in by_folder.items() for path, output in name_outputs(paths, target / folder).items()}
-
-
 def _write_lr(picture: Picture, path: Path, how: Degradation, seed: int) -> None:
     lq = make_lr(colours(picture), how, seed)
     rgb = np.repeat(lq, 3, axis=2) if lq.shape[2] == 1 else lq
@@ -96,7 +89,5 @@ def _write_lr(picture: Picture, path: Path, how: Degradation, seed: int) -> None
 def _check_replaceable(path: Path) -> None:
     """UserError if there is a file that was not made here; pictures of the sampler carry the program's mark too, but not this one's."""
     check_target(path)
-    if os.path.lexists(path):
-        with Image.open(path) as image:
-            if f"{OUR_KEY}:{MARK}" not in image.info:
-                raise UserError(f"{path.name} was not made by this command and is not replaced; name another folder.")
+    if os.path.lexists(path) and MARK not in (read_texts(path) or {}):
+        raise UserError(f"{path.name} was not made by this command and is not replaced; name another folder.")

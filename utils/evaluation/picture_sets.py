@@ -6,8 +6,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from utils.jobs.folder import PICTURE_SUFFIXES
-from utils.pictures.image_io import Picture, load
+from utils.jobs.inputs import PICTURE_SUFFIXES
+from utils.pictures.picture import Picture
+from utils.pictures.reading import load
 from utils.planning.errors import UserError
 
 NO_LIMIT = 2**62
@@ -72,7 +73,7 @@ class PictureSet:
 
 
 def read(path: Path) -> Picture:
-    """The picture as `image_io.load` reads it, of any size that Pillow's guard lets pass."""
+    """The picture as `reading.load` reads it, of any size that is read at all."""
     return load(path, max_output_pixels=NO_LIMIT, scale=1)
 
 

@@ -25,7 +25,7 @@ from utils.evaluation.comparison import Comparison, Detail, Measured
 from utils.evaluation.measures import MEASURES, Measure
 from utils.evaluation.plots import box_plot, gain_plot
 from utils.evaluation.summary import Gain, Spread, folders, gain, gains, ranked, spread, summary
-from utils.jobs.folder import make_folder
+from utils.jobs.output_folder import make_folder
 from utils.planning.errors import UserError
 
 HERE = Path(__file__).parent

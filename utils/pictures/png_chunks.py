@@ -5,12 +5,15 @@ A PNG is a signature followed by chunks of (length, type, body, CRC); see the PN
 
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import IO
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _AFTER_HEADER = len(SIGNATURE) + 12 + 13  # the header chunk IHDR is always first and has 13 bytes
 _PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_PLAIN = b"\0\0\0\0"  # of an iTXt chunk, after the keyword: not compressed, no language, no translation
+_MOST_CHUNKS = 10_000
+_LONGEST_TEXT = 2**25
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
@@ -23,7 +26,32 @@ def text_chunk(keyword: str, text: str) -> bytes:
     name = keyword.encode("latin-1")
     if not 1 <= len(name) <= 79 or b"\0" in name or "\0" in text:
         raise ValueError(f"not a PNG text entry: {keyword!r}")
-    return chunk(b"iTXt", name + b"\0\0\0\0\0" + text.encode("utf-8", "backslashreplace"))
+    return chunk(b"iTXt", name + b"\0" + _PLAIN + text.encode("utf-8", "backslashreplace"))
+
+
+def plain_texts(stream: IO[bytes]) -> Iterator[tuple[str, str]]:
+    """(keyword, text) of the uncompressed iTXt chunks before the pixels. ValueError where the file is not sound up to there."""
+    start = _AFTER_HEADER
+    for _ in range(_MOST_CHUNKS):
+        stream.seek(start)
+        header = stream.read(8)
+        length = int.from_bytes(header[:4], "big")
+        if len(header) < 8 or header[4:] in (b"IDAT", b"IEND"):
+            return
+        start += 12 + length
+        if header[4:] != b"iTXt" or length > _LONGEST_TEXT:
+            continue
+        body, checksum = stream.read(length), stream.read(4)
+        keyword, separator, rest = body.partition(b"\0")
+        if checksum != struct.pack(">I", zlib.crc32(b"iTXt" + body)) or not separator:
+            raise ValueError("a text of the file is damaged")
+        if rest.startswith(_PLAIN):
+            yield keyword.decode("latin-1"), rest[len(_PLAIN) :].decode("utf-8")
+
+
+def resolution_chunk(dpi: tuple[float, float]) -> bytes:
+    """A pHYs chunk; PNG counts pixels per metre."""
+    return chunk(b"pHYs", struct.pack(">IIB", round(dpi[0] / 0.0254), round(dpi[1] / 0.0254), 1))
 
 
 def profile_chunk(icc: bytes) -> bytes:

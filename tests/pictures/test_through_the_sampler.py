@@ -1,0 +1,59 @@
+"""What a picture is besides its pixels, from file to result with a sampler between."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.pictures.icc_profiles import DISPLAY_P3, LINEAR_GREY, PROPHOTO
+from tests.pictures.picture_files import ENOUGH, smooth, tiff_by_library, written
+from utils.pictures.colour_profiles import from_srgb, to_srgb
+from utils.pictures.reading import load
+
+ODD = Path(__file__).resolve().parents[3] / "shared" / "data" / "odd"
+MANIFEST = list(csv.DictReader((ODD / "manifest.csv").read_text().splitlines())) if (ODD / "manifest.csv").exists() else []
+
+
+@pytest.mark.parametrize("icc", [DISPLAY_P3, PROPHOTO], ids=["Display P3", "ProPhoto"])
+def test_the_networks_see_srgb_and_the_result_has_its_own_colours(sampler, tmp_path, icc):
+    path = written(tmp_path / "photo.png", Image.fromarray(smooth(24, 32)), icc_profile=icc)
+    (row,) = sampler.inference(path, tmp_path / "results")
+    result = load(row.output, ENOUGH, 1)
+    assert result.icc == icc
+    expected = from_srgb(sampler.upscale(to_srgb(smooth(24, 32), icc)).picture, icc, np.dtype(np.uint8))
+    np.testing.assert_array_equal(result.rgb, expected)
+
+
+def test_grey_with_a_profile_stays_grey(sampler, tmp_path):
+    path = written(tmp_path / "scan.png", Image.fromarray(smooth(24, 32)[..., 1]), icc_profile=LINEAR_GREY, dpi=(300, 300))
+    (row,) = sampler.inference(path, tmp_path / "results")
+    result = load(row.output, ENOUGH, 1)
+    assert result.grey and result.icc == LINEAR_GREY and result.dpi == pytest.approx((1200, 1200), rel=1e-3)
+
+
+def test_16_bits_and_alpha_of_a_tiff_reach_the_result(sampler, tmp_path):
+    colours = smooth(24, 32).astype(np.uint16) * 257
+    alpha = np.linspace(0, 65535, 32).astype(np.uint16)[None, :].repeat(24, 0)
+    path = tmp_path / "scan.tif"
+    path.write_bytes(tiff_by_library(np.dstack([colours, alpha]), extrasamples=["unassalpha"]))
+    (row,) = sampler.inference(path, tmp_path / "results")
+    result = load(row.output, ENOUGH, 1)
+    assert result.rgb.dtype == np.uint16 and result.size == (96, 128) and result.alpha is not None
+    assert len(np.unique(result.alpha)) > 100 and (np.diff(result.alpha[0].astype(int)) >= 0).all()
+
+
+@pytest.mark.skipif(not MANIFEST, reason="the shared odd files are not here")
+def test_results_of_the_odd_files_have_the_mean_colours_of_their_inputs(embedded_sampler, tmp_path):
+    for row in MANIFEST:
+        w, h = (int(side) for side in row["pillow_13_strict_result"].split()[-1].split("x")) if row["expected"] == "decodes" else (0, 0)
+        if not 0 < h * w <= 4_000:  # the larger ones take too long
+            continue
+        source = load(ODD / row["file"], ENOUGH, 4)
+        (written_row,) = embedded_sampler.inference(ODD / row["file"], tmp_path / row["file"])
+        result = load(written_row.output, ENOUGH, 1)
+        assert result.size == (4 * source.size[0], 4 * source.size[1]) and result.rgb.dtype == source.rgb.dtype
+        full = np.iinfo(source.rgb.dtype).max
+        shown = [picture.rgb if picture.alpha is None else picture.rgb * (picture.alpha[..., None] / full) for picture in (source, result)]
+        assert np.abs(shown[0].mean((0, 1)) - shown[1].mean((0, 1))).max() / full < 8 / 255, row["file"]

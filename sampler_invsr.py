@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 from io import TextIOWrapper
 from itertools import product
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from utils.planning.adaptive import needs_statistics
 from utils.planning.arguments import OneLineParser
 from utils.planning.errors import UserError
 from utils.planning.geometry import Box
-from utils.planning.plan import Plan, check_model_can, check_output_size, make_plan
+from utils.planning.plan import Plan, Run, check_model_can, check_output_size, make_plan
 from utils.planning.settings import Settings, make_settings, parse_assignments, with_overrides
 
 if TYPE_CHECKING:
@@ -32,9 +32,13 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
     from PIL.Image import Image
 
-    from utils.jobs.folder import FileResult
+    from utils.jobs.forecast import Forecast
+    from utils.jobs.job import Job, Upscaled, Watcher
+    from utils.jobs.report import Row, Summary
     from utils.models.denoising import Draws
-    from utils.pictures.image_io import Picture
+    from utils.models.remedies import Remedies
+    from utils.pictures.picture import Picture
+    from utils.planning.statistics import ImageStats
 
     Source = str | Path | Image | np.ndarray
     OnProgress = Callable[[int, int, np.ndarray], None]
@@ -90,58 +94,75 @@ class InvSamplerSR:
         on_progress(done, total, preview) is called after every tile batch, preview being HWC uint8; raising in it cancels.
         overrides: settings by their last names, for this call only. UserError if the picture or a setting cannot be used.
         """
-        from utils.pictures.image_io import to_array
+        from utils.pictures.picture import to_array
 
         settings = self._with_overrides(overrides)
         picture, plan, timings = self._upscale(self._read(image, settings), settings, on_progress)
         return Result(to_array(picture), plan, timings, picture.notes)
 
-    def plan(self, image: Source, **overrides: Any) -> Plan:
-        """What `upscale` would do, decided without running a network."""
-        from utils.pictures.image_io import picture_size
+    def plan(self, image: Source, stats: ImageStats | None = None, **overrides: Any) -> Plan:
+        """What `upscale` would do, decided without running a network.
+
+        stats: the picture's, from `measure`. Without them a picture is decoded and measured only if a decision depends on it: for all others
+        its size is enough, so that a plan is as quick as reading a header.
+        """
+        from utils.pictures.reading import picture_size
 
         settings = self._with_overrides(overrides)
-        size = picture_size(image) if isinstance(image, str | Path) else self._read(image, settings).size
-        return make_plan(size, settings, self.spec)
+        if isinstance(image, str | Path) and (stats or not needs_statistics(settings)):
+            return make_plan(picture_size(image), settings, self.spec, stats)
+        picture = self._read(image, settings)
+        if stats is None and needs_statistics(settings):
+            stats = self._measure(picture)
+        return make_plan(picture.size, settings, self.spec, stats)
 
-    def inference(self, in_path: str | Path, out_path: str | Path, bs: int = 1, on_progress: OnProgress | None = None) -> list[FileResult]:
+    def measure(self, image: Source) -> ImageStats:
+        """How complex, noisy and blurred a picture is: what adaptive settings decide by. UserError if it cannot be used."""
+        return self._measure(self._read(image, self.settings))
+
+    def inference(
+        self,
+        in_path: str | Path,
+        out_path: str | Path,
+        bs: int = 1,
+        on_progress: OnProgress | None = None,
+        *,
+        watcher: Watcher | None = None,
+        **options: Any,
+    ) -> list[Row]:
         """Upscale a picture, or every picture in a folder, into the folder `out_path` as `<stem>.png`.
 
-        bs: pictures worked on at the same time; results do not depend on it. In a folder, a file that cannot be used fails alone and
-        its row says why; a single one raises UserError, as do unusable paths.
+        bs: pictures computed at the same time; results do not depend on it. on_progress: as for `upscale`, of every picture, in the threads that
+        compute. watcher: hears of every file and can stop the job. options: those of `utils.jobs.options.JobOptions`, such as recursive=True.
+        What is done in `out_path` and unchanged is not done again. In a folder, a file that cannot be used fails alone and its row says why; a
+        single one raises UserError, as do unusable paths.
         """
-        from utils.jobs.folder import find_inputs, name_outputs, run_files
-
         if bs < 1:
             raise UserError(f"bs must be at least 1, not {bs}.")
-        inputs = find_inputs(Path(in_path), Path(out_path))
-        outputs = name_outputs(inputs, Path(out_path))
+        job = self._job(in_path, out_path, options)
+        return job.run(bs, _also_telling(on_progress, watcher))
 
-        def work(path: Path, stop: Event) -> FileResult:
-            def watch(done: int, total: int, preview: np.ndarray) -> None:
-                if stop.is_set():
-                    raise InterruptedError
-                if on_progress:
-                    on_progress(done, total, preview)
+    def forecast(self, in_path: str | Path, out_path: str | Path, **options: Any) -> Forecast:
+        """What `inference` with the same arguments would do with every file, and about how long it would take. Nothing is written."""
+        from utils.jobs.forecast import forecast
 
-            return self._upscale_file(path, outputs[path], watch)
-
-        if Path(in_path).is_dir():
-            return run_files(inputs, work, bs)
-        return [work(path, Event()) for path in inputs]
+        return forecast(self._job(in_path, out_path, options), self.plan)
 
     def sample_image(self, lq: torch.Tensor, eps: Draws | None = None) -> torch.Tensor:
         """[B,3,h,w] in [0,1], any size -> [B,3,4h,4w] in [0,1]: padding, tiles, blending, crop and stages, before rounding.
 
         eps: None draws from the seed, "mean" takes the means of both posteriors, {"predictor": ..., "vae": ...} are standard normal
-        draws over the latents of the whole padded picture [B,C,H,W], of which every tile takes its window.
+        draws over the latents of the whole padded picture [B,C,H,W], of which every tile takes its window. Whatever is decided by what is in
+        a picture is decided for each of them by itself.
         """
         import torch
 
         from utils.models.draws import check_draws
 
         _check_pictures(lq)
-        plan = make_plan((lq.shape[-2], lq.shape[-1]), self.settings, self.spec)
+        if len(lq) > 1 and needs_statistics(self.settings):
+            return torch.cat([self.sample_image(lq[k : k + 1], _draws_of(eps, k)) for k in range(len(lq))])
+        plan = make_plan((lq.shape[-2], lq.shape[-1]), self.settings, self.spec, _stats_where_needed(lq, self.settings))
         check_draws(eps, len(lq), plan.lq_size, self.spec)
         with torch.no_grad():
             return self._finish(self._compute(lq, plan, self.settings, eps), lq, plan)
@@ -163,100 +184,208 @@ class InvSamplerSR:
             raise UserError(f"The sides of a patch must be multiples of {self.spec.lq_multiple} for the model {self.spec.name}.")
         whole = Box(0, 0, lq.shape[-2], lq.shape[-1])
         check_draws(eps, len(lq), whole.size, self.spec)
-        return self._sample_tiles(lq, [(whole, k) for k in range(len(lq))], settings, eps)
+        run = Run(tuple(settings.timesteps), settings.seed)
+        return self._sample_tiles(lq, [(whole, k) for k in range(len(lq))], run, settings.cfg_scale, settings, eps)
 
     # ---- one picture, from decision to pixels ----
 
     def _upscale(self, picture: Picture, settings: Settings, on_progress: OnProgress | None) -> tuple[Picture, Plan, dict[str, float]]:
         from utils.models.device import memory_errors_explained
-        from utils.pictures.resampling import bicubic_antialiased
+        from utils.pictures.colour_profiles import from_srgb
         from utils.pictures.tensors import to_grey, to_pixels, to_tensor
-        from utils.pictures.transparency import extend_colours
+        from utils.pictures.transparency import enlarged_alpha
 
         timings: dict[str, float] = {}
-        plan = make_plan(picture.size, settings, self.spec)
-        lq, alpha = to_tensor(picture.rgb), picture.alpha
-        if alpha is not None:
-            lq = extend_colours(lq, to_tensor(alpha))
+        lq, alpha = _visible_colours(picture), picture.alpha
+        with _timed(timings, "planning"), memory_errors_explained():
+            plan = make_plan(picture.size, settings, self.spec, _stats_where_needed(lq, settings))
         with _timed(timings, "networks"), memory_errors_explained():
-            canvas = self._compute(lq, plan, settings, None, on_progress)
+            canvases, plan, notes = self._compute_within_memory(lq, plan, settings, on_progress)
+            picture = replace(picture, notes=(*picture.notes, *notes))
         with _timed(timings, "stages"), memory_errors_explained():
-            sr = self._finish(canvas, lq, plan)
+            sr = self._finish(canvases, lq, plan)
             if picture.grey:
                 sr = to_grey(sr)
             if alpha is not None:
-                alpha = to_pixels(bicubic_antialiased(to_tensor(alpha), plan.output_size).clamp(0, 1), alpha.dtype)
-            return replace(picture, rgb=to_pixels(sr, picture.rgb.dtype), alpha=alpha), plan, timings
+                alpha = to_pixels(enlarged_alpha(to_tensor(alpha), plan.output_size), alpha.dtype)
+            rgb = from_srgb(sr[0].permute(1, 2, 0).cpu().numpy(), picture.icc, picture.rgb.dtype)
+            return picture.resized(rgb, alpha), plan, timings
 
-    def _compute(self, lq: torch.Tensor, plan: Plan, settings: Settings, eps: Draws | None, on_progress: OnProgress | None = None) -> torch.Tensor:
-        """Pad, run the networks over batches of tiles, blend, crop: [B,3,h,w] -> [B,3,4h,4w]."""
+    def _measure(self, picture: Picture) -> ImageStats:
+        from utils.models.device import memory_errors_explained
+
+        with memory_errors_explained():
+            return _measured(_visible_colours(picture))
+
+    def _compute_within_memory(
+        self, lq: torch.Tensor, plan: Plan, settings: Settings, on_progress: OnProgress | None
+    ) -> tuple[tuple[torch.Tensor, ...], Plan, list[str]]:
+        """`_compute`, with smaller tiles where the planned ones, one at a time, are too much; the plan as it was carried out, and sentences on it."""
+        from utils.models.device import free_memory, is_out_of_memory
+        from utils.models.remedies import Remedies, amended, smaller_patch
+
+        stats, planned = _stats_where_needed(lq, settings), plan.patch
+        while True:
+            remedies = Remedies(plan.tile_batch)
+            try:
+                canvases = self._compute(lq, plan, settings, None, on_progress, remedies)
+                break
+            except (MemoryError, RuntimeError) as error:
+                smaller = smaller_patch(plan.patch, self.spec.lq_multiple)
+                if smaller is None or not is_out_of_memory(error):
+                    raise
+            free_memory(self.device)
+            settings = with_overrides(settings, {"pch_size": smaller})
+            plan = make_plan(plan.picture_size, settings, self.spec, stats)
+        notes = [f"For want of memory, tiles of {plan.patch} pixels were used instead of {planned}."] if plan.patch < planned else []
+        notes += remedies.sentences(plan)
+        return canvases, amended(plan, remedies.tile_batch, notes), notes
+
+    def _compute(
+        self,
+        lq: torch.Tensor,
+        plan: Plan,
+        settings: Settings,
+        eps: Draws | None,
+        on_progress: OnProgress | None = None,
+        remedies: Remedies | None = None,
+    ) -> tuple[torch.Tensor, ...]:
+        """Pad, and for each of the plan's runs: the networks over batches of tiles, blend, crop. [B,3,h,w] -> as many [B,3,4h,4w]."""
+        from utils.models.remedies import Remedies
+        from utils.pictures.padding import crop, pad
+
+        lq, remedies = lq.float().to(self.device), remedies or Remedies(plan.tile_batch)
+        padded = pad(lq, plan)
+        canvases: list[torch.Tensor] = []
+        for run in plan.runs:
+            watch = _counting_on(on_progress, len(canvases), len(plan.runs))
+            below = canvases[0] if canvases else lq  # what a further run's preview shows where that is not yet
+            canvases.append(crop(self._compute_run(padded, below, run, plan, settings, eps, watch, remedies), plan))
+        return tuple(canvases)
+
+    def _compute_run(
+        self,
+        padded: torch.Tensor,
+        below: torch.Tensor,
+        run: Run,
+        plan: Plan,
+        settings: Settings,
+        eps: Draws | None,
+        on_progress: OnProgress | None,
+        remedies: Remedies,
+    ) -> torch.Tensor:
+        """One run over the tiles of padded pictures: [B,3,h,w] -> [B,3,4h,4w]. Where memory runs out, with fewer tiles at a time from there on."""
         import torch
 
+        from utils.models.device import free_memory, is_out_of_memory
         from utils.pictures.blending import Canvas
-        from utils.pictures.padding import crop, pad, picture_box
+        from utils.pictures.padding import picture_box
 
-        lq = lq.float().to(self.device)
-        padded = pad(lq, plan)
-        canvas = Canvas(len(lq), (plan.lq_size[0] * plan.scale, plan.lq_size[1] * plan.scale), self.device)
-        jobs = list(product(plan.tiles, range(len(lq))))
-        for first in range(0, len(jobs), plan.tile_batch):
-            batch = jobs[first : first + plan.tile_batch]
-            patches = torch.stack([padded[k, :, box.top : box.bottom, box.left : box.right] for box, k in batch])
-            for (box, k), rgb in zip(batch, self._sample_tiles(patches, batch, settings, eps), strict=True):
-                canvas.add(k, box.scaled(plan.scale), rgb)
+        canvas = Canvas(len(padded), (plan.lq_size[0] * plan.scale, plan.lq_size[1] * plan.scale), self.device)
+        jobs, done = list(product(plan.tiles, range(len(padded)))), 0
+        while done < len(jobs):
+            batch = jobs[done : done + remedies.tile_batch]
+            try:
+                patches = torch.stack([padded[k, :, box.top : box.bottom, box.left : box.right] for box, k in batch])
+                tiles = self._sample_tiles(patches, batch, run, plan.cfg_scale, settings, eps, remedies)
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error) or not remedies.take_fewer_tiles(len(batch)):
+                    raise
+                tiles = None
+            if tiles is None:  # now that the failed attempt is no longer held by its exception
+                free_memory(self.device)
+                continue
+            for (box, k), rgb in zip(batch, tiles, strict=True):
+                canvas.add(k, box.scaled(plan.scale), rgb, plan.attention_blending)
+            done += len(batch)
             if on_progress:
-                on_progress(first + len(batch), len(jobs), canvas.preview(lq[0], picture_box(plan)))
-        return crop(canvas.blended(), plan)
+                on_progress(done, len(jobs), canvas.preview(below[0], picture_box(plan)))
+        return canvas.blended()
 
-    def _sample_tiles(self, patches: torch.Tensor, batch: list[tuple[Box, int]], settings: Settings, eps: Draws | None) -> torch.Tensor:
-        """One batch of tiles, each a box of a picture, through the networks: [n,3,p,p] -> [n,3,4p,4p] in [0,1]."""
+    def _sample_tiles(
+        self,
+        patches: torch.Tensor,
+        batch: list[tuple[Box, int]],
+        run: Run,
+        guidance: float,
+        settings: Settings,
+        eps: Draws | None,
+        remedies: Remedies | None = None,
+    ) -> torch.Tensor:
+        """One batch of tiles, each a box of a picture, through the networks: [n,3,p,p] -> [n,3,4p,4p] in [0,1].
+
+        Tiles with values that are not numbers are computed again in float32; UserError for those that have such values even there.
+        """
         import torch
 
         from utils.models.denoising import sample
-        from utils.models.draws import seeded_draws, window_draws
+        from utils.models.draws import draws_of, seeded_draws, window_draws
+        from utils.models.remedies import in_float32
 
         if eps is None:
-            draws = seeded_draws(settings.seed, [box for box, _ in batch], self.spec)
+            draws = seeded_draws(run.seed, [box for box, _ in batch], self.spec)
         else:
             draws = eps if eps == "mean" else window_draws(eps, batch, self.spec)
         with torch.no_grad():
-            conditioning = self._model.conditioner(settings.prompt, settings.negative_prompt, settings.cfg_scale)
+            conditioning = self._model.conditioner(settings.prompt, settings.negative_prompt, guidance)
             lq = patches.float().to(self.device)
-            rgb = sample(self._model.denoiser, lq, settings.timesteps, settings.cfg_scale, conditioning, draws).clamp(0, 1)
-        if not torch.isfinite(rgb).all():
-            way_out = "check its files" if self.dtype == torch.float32 else "set dtype to float32"
-            raise UserError(f"The model produced values that are not numbers; {way_out}.")
-        return rgb
+            rgb = sample(self._model.denoiser, lq, run.timesteps, guidance, conditioning, draws)
+            broken = ~torch.isfinite(rgb).flatten(1).all(1)
+            if broken.any() and self.dtype != torch.float32:
+                precise, conditioning = in_float32(self._model.denoiser, conditioning)
+                rgb[broken] = sample(precise, lq[broken], run.timesteps, guidance, conditioning, draws_of(draws, broken.cpu()))
+                if remedies:
+                    remedies.float32_tiles += int(broken.sum())
+            if not torch.isfinite(rgb).all():
+                raise UserError("The model produced values that are not numbers, also in float32; check its files.")
+            return rgb.clamp(0, 1)
 
-    def _finish(self, canvas: torch.Tensor, lq: torch.Tensor, plan: Plan) -> torch.Tensor:
-        """The stages after the networks, against the UNPADDED input."""
+    def _finish(self, canvases: tuple[torch.Tensor, ...], lq: torch.Tensor, plan: Plan) -> torch.Tensor:
+        """The stages after the networks, on the first run's result, against the UNPADDED input."""
         from utils.pictures.stages import StageContext, run_stages
 
-        return run_stages(canvas, StageContext(lq.float().to(canvas.device), plan))
+        canvas, *candidates = canvases
+        return run_stages(canvas, StageContext(lq.float().to(canvas.device), plan, tuple(candidates)))
 
     # ---- files and settings ----
 
-    def _upscale_file(self, path: Path, target: Path, on_progress: OnProgress) -> FileResult:
-        from utils.jobs.folder import FileResult, make_folder
-        from utils.pictures.image_io import check_target, save
+    def _job(self, in_path: str | Path, out_path: str | Path, options: Mapping[str, Any]) -> Job:
+        from utils.jobs.inputs import find_inputs
+        from utils.jobs.job import Job
+        from utils.jobs.options import JobOptions
 
-        if target.exists() and target.samefile(path):
-            raise UserError(f"The result of {path} would take its place; name another folder for the results.")
-        check_target(target)
-        picture, plan, _ = self._upscale(self._read(path, self.settings), self.settings, on_progress)
-        make_folder(target.parent)
-        settings = {**self.settings.reproducible(), "dtype": str(self.dtype).removeprefix("torch.")}
-        save(picture, target, {"settings": json.dumps(settings), "plan": json.dumps(plan.to_dict())})
-        return FileResult(path, target, " ".join(picture.notes))
+        chosen, out_folder = JobOptions(**options), Path(out_path)
+        return Job(find_inputs(Path(in_path), out_folder, chosen.recursive), out_folder, self, chosen)
 
-    def _read(self, image: Source, settings: Settings) -> Picture:
+    def read(self, path: Path, tolerant: bool) -> Picture:
+        """A job's first step: decode the file; `tolerant` takes what is left of a damaged one. UserError if it cannot be used."""
+        return self._read(path, self.settings, tolerant)
+
+    def upscaled(self, picture: Picture, on_tile: OnProgress) -> Upscaled:
+        """A job's second step: the result, with the texts that say how it was made."""
+        from utils.jobs.job import Upscaled
+
+        result, plan, _ = self._upscale(picture, self.settings, on_tile)
+        return Upscaled(result, plan, {"settings": json.dumps(self._reproducible()), "plan": json.dumps(plan.to_dict())})
+
+    def identity(self) -> Mapping[str, Any]:
+        """What decides a result beside the picture: the settings, and a hash of the model."""
+        from utils.jobs.fingerprints import model_hash
+
+        return {**self._reproducible(), "model": model_hash(self._model)}
+
+    def _reproducible(self) -> dict[str, Any]:
+        return {**self.settings.reproducible(), "dtype": str(self.dtype).removeprefix("torch.")}
+
+    def _read(self, image: Source, settings: Settings, tolerant: bool = False) -> Picture:
         """Decode a picture; a file whose result would be too large is refused by its header."""
         from PIL.Image import Image
 
-        from utils.pictures.image_io import from_array, from_pil, load
+        from utils.pictures.picture import from_array
+        from utils.pictures.reading import from_pil, load
 
         if isinstance(image, str | Path):
-            return load(image, int(settings.max_output_megapixels * 1e6), self.spec.scale)
+            return load(image, int(settings.max_output_megapixels * 1e6), self.spec.scale, tolerant=tolerant)
         if isinstance(image, Image):
             check_output_size((image.height, image.width), settings.max_output_megapixels, self.spec.scale)
             return from_pil(image)
@@ -272,6 +401,55 @@ class InvSamplerSR:
 def _check_pictures(lq: torch.Tensor) -> None:
     if lq.ndim != 4 or lq.shape[0] < 1 or lq.shape[1] != 3 or not lq.is_floating_point():
         raise ValueError(f"lq must be a float tensor [B,3,h,w] in [0,1], not {lq.dtype} {list(lq.shape)}")
+
+
+def _visible_colours(picture: Picture) -> torch.Tensor:
+    """[1,3,h,w] in [0,1]: what the networks see of a picture, colours hidden under transparency replaced by those beside them, in sRGB."""
+    from utils.pictures.colour_profiles import to_srgb
+    from utils.pictures.tensors import to_tensor
+    from utils.pictures.transparency import extend_colours
+
+    lq = to_tensor(to_srgb(picture.rgb, picture.icc))
+    return lq if picture.alpha is None else extend_colours(lq, to_tensor(picture.alpha))
+
+
+def _stats_where_needed(lq: torch.Tensor, settings: Settings) -> ImageStats | None:
+    """The statistics of [1,3,h,w] in [0,1], if a decision depends on them."""
+    return _measured(lq) if needs_statistics(settings) else None
+
+
+def _measured(lq: torch.Tensor) -> ImageStats:
+    from utils.pictures.analysis import measure
+
+    return measure(lq[0].float().permute(1, 2, 0).cpu().numpy())
+
+
+def _counting_on(on_progress: OnProgress | None, runs_before: int, runs: int) -> OnProgress | None:
+    """on_progress for one of several runs over the same tiles, so that it counts the tiles of all of them."""
+    if on_progress is None or runs == 1:
+        return on_progress
+    return lambda done, total, preview: on_progress(runs_before * total + done, runs * total, preview)
+
+
+def _also_telling(on_progress: OnProgress | None, watcher: Watcher | None) -> Watcher:
+    """The watcher, or a new one, that tells on_progress of tiles too."""
+    from utils.jobs.job import Watcher
+
+    watcher = watcher or Watcher()
+    if on_progress is None:
+        return watcher
+    heard = watcher.on_tile
+
+    def on_tile(path: Path, done: int, total: int, preview: np.ndarray) -> None:
+        heard(path, done, total, preview)
+        on_progress(done, total, preview)
+
+    return replace(watcher, on_tile=on_tile)
+
+
+def _draws_of(eps: Draws | None, k: int) -> Draws | None:
+    """Of draws for a batch, those of its picture k."""
+    return {name: draws[k : k + 1] for name, draws in eps.items()} if isinstance(eps, Mapping) else eps
 
 
 @contextmanager
@@ -297,7 +475,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("Stopped; finished pictures are kept.", file=sys.stderr)
+        print("Stopped; finished pictures are kept. The same command again goes on from there.", file=sys.stderr)
         return 130
 
 
@@ -305,11 +483,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         description="Upscale a picture, or every picture in a folder, four times.",
         epilog="Exit codes: 0 all written, or a sane self-check; 1 a self-check that is not sane; 2 wrong usage, settings or single input, nothing"
-        " written; 3 some files of a folder failed; 130 stopped.",
+        " written; 3 some files of a folder failed; 130 stopped. In a folder, what is done and unchanged is not done again.",
     )
     parser.add_argument("-i", "--input", metavar="IN", help="a picture or a folder of pictures")
     parser.add_argument("-o", "--output", metavar="OUT", help="the folder for the results, made if missing; each is OUT/<stem>.png")
     parser.add_argument("--config", default=str(DEFAULT_CONFIG), help="settings file (default: the embedded model)")
+    parser.add_argument("--recursive", action="store_true", help="look into subfolders too; the results lie in the same tree")
+    parser.add_argument("--format", default="png", help="of the results: png, webp, tiff or jpg (default: png; all but jpg are lossless)")
+    parser.add_argument("--no-metadata", action="store_true", help="keep neither EXIF (with places) and XMP, nor how the result was made")
+    parser.add_argument("--tolerant", action="store_true", help="of damaged pictures, take what can be decoded")
+    parser.add_argument("--overwrite", action="store_true", help="also replace files that this program did not make")
+    parser.add_argument("--shard", default="1/1", metavar="I/N", help="do the I-th of N equal parts of a folder; the others may run elsewhere")
+    parser.add_argument("--dry-run", action="store_true", help="only tell what would be done, and about how long it would take")
     parser.add_argument("--bs", type=int, default=1, help="pictures worked on at the same time (default: 1)")
     parser.add_argument(
         "--self-check",
@@ -321,23 +506,54 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _upscale_paths(options: argparse.Namespace) -> int:
-    from utils.jobs.folder import find_inputs
+    from utils.jobs.inputs import find_inputs
+    from utils.jobs.job import Watcher
 
     if not options.input or not options.output:
         raise UserError("Name a picture or a folder with -i and a folder for the results with -o; --help tells more.")
-    settings = make_settings(options.config, parse_assignments(options.settings))
-    find_inputs(Path(options.input), Path(options.output))  # wrong paths are known before a model is loaded
+    settings, how = make_settings(options.config, parse_assignments(options.settings)), _job_options(options)
+    inputs = find_inputs(Path(options.input), Path(options.output), how["recursive"])  # wrong paths are known before a model is loaded
     sampler = InvSamplerSR(settings.to_dict(), _say, _download_bar())
-    rows = _with_progress_bar(lambda on_progress: sampler.inference(options.input, options.output, options.bs, on_progress))
-    for row in rows:
-        if row.output:
-            print(row.output)
-        if row.message:
-            _say(f"{'note' if row.output else 'failed'}: {row.input.name}: {row.message}")
-    failed = sum(row.output is None for row in rows)
-    if len(rows) > 1 or failed:
-        _say(f"{len(rows) - failed} of {len(rows)} pictures written to {options.output}.")
-    return 3 if failed else 0
+    if options.dry_run:
+        print(sampler.forecast(options.input, options.output, **how))
+        return 0
+    watcher = Watcher(on_row=_print_row, on_end=lambda summary: None if inputs.alone else _print_summary(summary, options.output))
+    rows = _with_progress_bar(lambda on_progress: sampler.inference(options.input, options.output, options.bs, on_progress, watcher=watcher, **how))
+    return 3 if any(row.output is None for row in rows) else 0
+
+
+def _job_options(options: argparse.Namespace) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from utils.jobs.options import JobOptions, parse_shard
+
+    chosen = JobOptions(
+        recursive=options.recursive,
+        overwrite=options.overwrite,
+        keep_metadata=not options.no_metadata,
+        tolerant=options.tolerant,
+        format=options.format,
+        shard=parse_shard(options.shard),
+    )
+    return asdict(chosen)
+
+
+def _print_row(row: Row) -> None:
+    """The result on stdout, what is to be known of it on stderr, beside the bar."""
+    from tqdm import tqdm
+
+    if row.output:
+        tqdm.write(str(row.output), file=sys.stdout)
+    if row.message:
+        tqdm.write(f"{'note' if row.output else 'failed'}: {row.input.name}: {row.message}", file=sys.stderr)
+
+
+def _print_summary(summary: Summary, folder: str) -> None:
+    from tqdm import tqdm
+
+    tqdm.write(f"{summary} Results and report: {folder}.", file=sys.stderr)
+    if summary.stopped:
+        tqdm.write(f"The job ended early: {summary.stopped} The same command again goes on from there.", file=sys.stderr)
 
 
 def _with_progress_bar(work: Callable[[OnProgress], Any]) -> Any:

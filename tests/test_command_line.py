@@ -36,7 +36,7 @@ def test_what_is_to_be_known_of_a_result_is_said(tmp_path, capsys):
     frames = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
     assert sampler_invsr.main(["-i", str(tmp_path / "moving.gif"), "-o", str(tmp_path / "out"), *MODEL]) == 0
-    assert "note: moving.gif: The file has 2 frames; the first was used." in capsys.readouterr().err
+    assert "note: moving.gif: The file has several frames; the first was used." in capsys.readouterr().err
 
 
 def test_settings_reach_the_result_as_in_python(tmp_path, sampler):
@@ -52,7 +52,51 @@ def test_a_folder_with_a_bad_file(tmp_path, capsys):
     assert sampler_invsr.main(["-i", str(tmp_path), "-o", str(tmp_path / "out"), "--bs", "2", *MODEL]) == 3
     error = capsys.readouterr().err
     assert "failed: " in error and "b.png" in error and "1 of 2 pictures" in error
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "manifest.jsonl", "report.csv", "report.json"]
+
+
+def test_a_tree_of_folders_in_another_format_and_again(tmp_path, capsys):
+    for name in ("a.png", "sub/a.png", "sub/a.bmp"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        picture(tmp_path / "in" / name, (16, 18))
+    words = ["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--recursive", "--format", "webp", "--no-metadata", *MODEL]
+    assert sampler_invsr.main(["--dry-run", *words]) == 0
+    told = capsys.readouterr().out
+    assert "3 of 3 files to upscale: 3 tiles" in told and "known when a first picture is done" in told and not (tmp_path / "out").exists()
+    for written in ("3 of 3 pictures written,", "0 of 3 pictures written, 3 done before and unchanged,"):
+        assert sampler_invsr.main(words) == 0
+        output = capsys.readouterr()
+        expected = [str(tmp_path / "out" / name) for name in ("a.webp", "sub/a.bmp.webp", "sub/a.png.webp")]
+        assert output.out.splitlines() == expected and written in output.err
+    assert Image.open(tmp_path / "out" / "sub" / "a.bmp.webp").format == "WEBP"
+    assert sampler_invsr.main(["--dry-run", *words[:-1], "color_fix=wavelet"]) == 0
+    assert "3 of 3 files to upscale" in capsys.readouterr().out
+
+
+def test_parts_of_a_folder(tmp_path, capsys):
+    for name in "abc":
+        picture(tmp_path / f"{name}.png", (16, 18))
+    for part, names in (("1/2", "ac"), ("2/2", "b")):
+        assert sampler_invsr.main(["-i", str(tmp_path), "-o", str(tmp_path / "out"), "--shard", part, *MODEL]) == 0
+        assert capsys.readouterr().out.split() == [str(tmp_path / "out" / f"{name}.png") for name in names]
+
+
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path, capsys, monkeypatch):
+    for name in "abc":
+        picture(tmp_path / f"{name}.png", (16, 18))
+    words = ["-i", str(tmp_path), "-o", str(tmp_path / "out"), *MODEL]
+    show = sampler_invsr._print_row
+
+    def interrupt(row):
+        show(row)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sampler_invsr, "_print_row", interrupt)
+        assert sampler_invsr.main(words) == 130
+    assert "The same command again goes on" in capsys.readouterr().err and (tmp_path / "out" / "a.png").exists()
+    assert not list((tmp_path / "out").glob(".*"))
+    assert sampler_invsr.main(words) == 0 and len(capsys.readouterr().out.split()) == 3
 
 
 @pytest.mark.parametrize(
@@ -79,6 +123,10 @@ def test_a_folder_with_a_bad_file(tmp_path, capsys):
         (["-i", ".", "-o", "out", "pch_size=70"], "multiple of 16"),
         (["-i", "a.png", "-o", "."], "would take its place"),
         (["-i", "a\0b", "-o", "out"], "NUL"),
+        (["-i", "a.png", "-o", "out", "--shard", "3/2"], "no part 3 of 2"),
+        (["-i", "a.png", "-o", "out", "--shard", "half"], "--shard 2/3"),
+        (["-i", "a.png", "-o", "out", "--format", "gif"], "no output format gif"),
+        (["-i", "empty.png", "-o", "out", "--dry-run"], "empty.png"),
     ],
 )
 def test_wrong_use_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys, arguments, words):

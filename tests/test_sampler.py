@@ -1,3 +1,4 @@
+import json
 import threading
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 from sampler_invsr import InvSamplerSR
 from tests.conftest import PROJECT
+from utils.pictures.provenance import read_texts
 from utils.planning.errors import UserError
 
 
@@ -35,7 +37,7 @@ def test_every_size_comes_out_four_times_as_large(sampler, size):
 def test_results_have_the_depth_of_the_input(sampler, dtype):
     result = sampler.upscale(noise(20, 30, dtype=dtype))
     assert result.picture.dtype == dtype and result.picture.shape == (80, 120, 3)
-    assert result.plan.output_size == (80, 120) and set(result.timings) == {"networks", "stages"}
+    assert result.plan.output_size == (80, 120) and set(result.timings) == {"planning", "networks", "stages"}
 
 
 def test_path_pil_image_and_array_give_the_same_picture(sampler, tmp_path):
@@ -210,8 +212,130 @@ def test_plan_is_what_is_done_and_runs_no_network(sampler, monkeypatch, tmp_path
 
 def test_values_that_are_not_numbers_are_an_error_not_a_black_picture(sampler, monkeypatch):
     monkeypatch.setattr("utils.models.denoising.decode", lambda denoiser, z: torch.full((len(z), 3, 256, 256), float("nan")))
-    with pytest.raises(UserError, match="not numbers; check its files"):
+    with pytest.raises(UserError, match="not numbers, also in float32; check its files"):
         sampler.upscale(noise(20, 20))
+
+
+# ---- decisions by what is in the picture ----
+
+ADAPTIVE = {
+    "adaptive_scheduler": True,
+    "adaptive_guidance": True,
+    "smart_chopping": True,
+    "attention_blending": True,
+    "color_fix": "hybrid",
+    "attention_fusion": True,
+    "consistency": "auto",
+    "adaptive_enhancement": True,
+}
+
+
+@pytest.fixture(scope="module")
+def adaptive_sampler(sampler):
+    return sampler.with_settings(**ADAPTIVE)
+
+
+def test_the_same_picture_four_times_gives_the_same_result_four_times(adaptive_sampler, photo, tmp_path):
+    """Defect of the reference programs: adaptive timesteps and guidance change the settings, and the next picture starts from there."""
+    for k in range(4):
+        Image.fromarray(photo[:40, :50]).save(tmp_path / f"{k}.png")
+    before = adaptive_sampler.settings
+    rows = adaptive_sampler.inference(tmp_path, tmp_path / "out")
+    first, *others = [row.output.read_bytes() for row in rows]  # with plan and settings in them
+    assert len(others) == 3 and all(other == first for other in others) and adaptive_sampler.settings is before
+    plan = json.loads(read_texts(rows[0].output)["plan"])
+    assert plan["complexity"] == pytest.approx(adaptive_sampler.measure(photo[:40, :50]).complexity) and plan["cfg_scale"] > 1.2
+
+
+def test_every_entrance_decides_alike(adaptive_sampler, photo, tmp_path):
+    picture = photo[:70, :70]
+    path = tmp_path / "a.png"
+    Image.fromarray(picture).save(path)
+    result = adaptive_sampler.upscale(picture)
+    tensor = adaptive_sampler.sample_image(torch.from_numpy(picture).permute(2, 0, 1)[None] / 255)
+    assert np.array_equal(np.rint(tensor[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8), result.picture)
+    (row,) = adaptive_sampler.inference(path, tmp_path / "out")
+    assert np.array_equal(Image.open(row.output), result.picture)
+    assert adaptive_sampler.plan(path) == adaptive_sampler.plan(picture) == result.plan
+    assert adaptive_sampler.plan(path, stats=adaptive_sampler.measure(path)) == result.plan
+
+
+def test_every_picture_of_a_batch_decides_for_itself(sampler, photo):
+    """Defect of the reference programs: only the first picture of a batch is looked at."""
+    detailed = torch.from_numpy(photo[:40, :40]).permute(2, 0, 1)[None] / 255
+    blurred = torch.linspace(-20, 20, 40).sigmoid().mul(0.6).add(0.2).expand_as(detailed)  # a step, as if blurred by a Gaussian of 1.8 pixels
+    adaptive = sampler.with_settings(adaptive_scheduler=True, adaptive_guidance=True, consistency="auto")
+    together = adaptive.sample_image(torch.cat([torch.full_like(detailed, 0.5), detailed, blurred]))
+    for k, lq in enumerate((torch.full_like(detailed, 0.5), detailed, blurred)):
+        torch.testing.assert_close(together[k : k + 1], adaptive.sample_image(lq), atol=1e-4, rtol=0)
+    plans = [adaptive.plan(lq[0].permute(1, 2, 0).numpy()) for lq in (detailed, blurred)]
+    assert plans[0].timesteps != plans[1].timesteps and plans[0].cfg_scale != plans[1].cfg_scale
+
+
+def test_draws_can_be_given_for_each_picture_of_a_batch(sampler):
+    adaptive = sampler.with_settings(adaptive_guidance=True)
+    lq = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    drawn = {name: torch.randn(2, *sampler.spec.latent_shape((64, 64))) for name in ("predictor", "vae")}
+    together = adaptive.sample_image(lq, eps=drawn)
+    second = adaptive.sample_image(lq[1:], eps={name: values[1:] for name, values in drawn.items()})
+    torch.testing.assert_close(together[1:], second, atol=1e-4, rtol=0)
+    with pytest.raises(ValueError, match="must have the shape"):
+        adaptive.sample_image(lq, eps={name: values[:1] for name, values in drawn.items()})
+
+
+def test_a_plan_decodes_a_picture_only_where_a_decision_depends_on_it(sampler, photo, tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    Image.fromarray(photo).save(path)
+    stats = sampler.measure(path)
+
+    def refuse(*args):
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(InvSamplerSR, "_read", refuse)
+    assert sampler.plan(path, edge_enhancement=True).complexity is None
+    assert sampler.plan(path, adaptive_guidance=True, stats=stats).complexity == stats.complexity
+    with pytest.raises(AssertionError, match="decoded"):
+        sampler.plan(path, adaptive_guidance=True)
+
+
+def test_guidance_of_a_flat_picture_costs_nothing(sampler):
+    flat = np.full((40, 40, 3), 200, np.uint8)
+    result = sampler.upscale(flat, adaptive_guidance=True)
+    assert result.plan.cfg_scale == 1.0 and np.array_equal(result.picture, sampler.upscale(flat).picture)
+
+
+def test_what_is_hidden_by_transparency_decides_nothing(sampler):
+    picture = np.dstack([noise(40, 40), np.zeros((40, 40), np.uint8)])
+    picture[:, 10:] = 128, 128, 128, 255
+    assert sampler.plan(picture, adaptive_guidance=True).complexity < 0.01
+
+
+def test_the_picture_is_measured_without_its_padding(sampler, photo):
+    plan = sampler.plan(photo[:20, :90], smart_chopping=True)
+    assert plan.lq_size == (64, 96) and plan.complexity == sampler.measure(photo[:20, :90]).complexity
+
+
+@pytest.mark.parametrize("candidates", ["steps", "seeds"])
+def test_fusion_runs_the_networks_for_its_candidates(sampler, photo, candidates):
+    seen = []
+    picture = photo[:64, :100]
+    result = sampler.upscale(
+        picture, on_progress=lambda *call: seen.append(call), attention_fusion=True, fusion_candidates=candidates, color_fix="wavelet", extra_bs=2
+    )
+    tiles = len(result.plan.tiles)
+    assert [done for done, _, _ in seen] == [*range(2, tiles, 2), tiles, *range(tiles + 2, 2 * tiles, 2), 2 * tiles]
+    assert {total for _, total, _ in seen} == {2 * tiles} == {result.plan.tile_count}
+    (other,) = result.plan.extra_runs
+    alone = [sampler.upscale(picture, color_fix="wavelet", **changes).picture for changes in ({}, {"timesteps": other.timesteps, "seed": other.seed})]
+    low, high = (reduce(alone) for reduce in (lambda x: np.minimum(*x), lambda x: np.maximum(*x)))
+    assert (low < high).mean() > 0.5
+    assert ((result.picture >= low - 1.0) & (result.picture <= high + 1.0)).all()
+
+
+def test_attention_blending_is_for_pictures_of_several_tiles(sampler, photo):
+    for picture, differs in ((photo[:64, :64], False), (photo[:64, :100], True)):
+        results = [sampler.upscale(picture, attention_blending=on).picture for on in (False, True)]
+        assert np.array_equal(*results) != differs
 
 
 # ---- wrong input ----
@@ -229,7 +353,7 @@ def test_values_that_are_not_numbers_are_an_error_not_a_black_picture(sampler, m
         ({"model_start": {"ckpt_path": "x"}}, "when a sampler is made"),
         ({"sd_pipe.params": {"revision": "x"}}, "when a sampler is made"),
         ({"max_output_megapixels": 0.001}, "above the limit"),
-        ({"smart_chopping": True}, "not available"),
+        ({"smart_chopping": True, "min_overlap": 0.6}, "min_overlap must not be above max_overlap"),
     ],
 )
 def test_wrong_overrides_get_one_plain_sentence(sampler, overrides, words):
@@ -284,7 +408,7 @@ def test_a_folder_has_a_row_for_every_picture_and_survives_a_bad_one(sampler, tm
         "bad.jpeg": None,
     }
     assert "bad.jpeg" in next(row.message for row in rows if row.output is None)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.JPG.png", "a.png.png", "b.png"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["a.JPG.png", "a.png.png", "b.png"]
 
 
 def test_results_do_not_depend_on_order_or_on_pictures_at_once(sampler, tmp_path):
@@ -294,7 +418,7 @@ def test_results_do_not_depend_on_order_or_on_pictures_at_once(sampler, tmp_path
         for k, name in enumerate(names):
             write(folder / f"{k}{name}.png", 70, 66, seed=ord(name))
         sampler.inference(folder, tmp_path / f"out{order}", bs=bs)
-    results = [{path.stem[1]: path.read_bytes() for path in (tmp_path / f"out{order}").iterdir()} for order in (0, 1)]
+    results = [{path.stem[1]: path.read_bytes() for path in (tmp_path / f"out{order}").glob("*.png")} for order in (0, 1)]
     assert len(results[0]) == 3 and results[0] == results[1]
 
 
@@ -308,7 +432,7 @@ def test_a_folder_run_stops_at_once(sampler, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         sampler.inference(tmp_path / "in", tmp_path / "out", on_progress=interrupt)
-    assert not (tmp_path / "out").exists()
+    assert not list((tmp_path / "out").glob("*.png"))
 
 
 def test_outputs_never_replace_what_they_did_not_make(sampler, tmp_path):
@@ -347,11 +471,12 @@ def test_wrong_paths_get_one_plain_sentence_and_write_nothing(sampler, tmp_path,
     assert "\n" not in str(caught.value) and sorted(tmp_path.rglob("*")) == before
 
 
-def test_the_known_snippet_refuses_what_is_not_there_yet():
-    configs = OmegaConf.load(PROJECT / "configs" / "sample-sd-turbo.yaml")
+def test_the_settings_that_users_of_the_seed_write_are_taken():
+    configs = OmegaConf.load(PROJECT / "configs" / "sample-tiny.yaml")
     configs.smart_chopping = True
     configs.min_overlap = 0.25
     configs.max_overlap = 0.50
     configs.attention_blending = True
-    with pytest.raises(UserError, match="smart_chopping is not available"):
-        InvSamplerSR(configs)
+    plan = InvSamplerSR(configs).plan(np.zeros((200, 300, 3), np.uint8))
+    fixed = InvSamplerSR(OmegaConf.load(PROJECT / "configs" / "sample-tiny.yaml")).plan(np.zeros((200, 300, 3), np.uint8))
+    assert plan.attention_blending and len(plan.tiles) < len(fixed.tiles)

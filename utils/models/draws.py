@@ -25,6 +25,11 @@ def _tile_draws(seed: int, box: Box, spec: ModelSpec) -> torch.Tensor:
     return torch.randn(len(POSTERIORS), *spec.latent_shape(box.size), generator=generator)
 
 
+def draws_of(draws: Draws, tiles: torch.Tensor) -> Draws:
+    """Of the draws for a batch, those of the tiles that a mask [n] holds."""
+    return draws if draws == "mean" else {name: values[tiles] for name, values in draws.items()}
+
+
 def check_draws(eps: object, batch: int, lq_size: tuple[int, int], spec: ModelSpec) -> None:
     """ValueError unless `eps` is None, "mean", or a draw [B,C,H,W] for each posterior over padded pictures of `lq_size`."""
     if eps is None or (isinstance(eps, str) and eps == "mean"):

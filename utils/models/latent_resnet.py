@@ -1,5 +1,7 @@
 """The embedded model's diffusion network: residual blocks at the resolution of the latents, without normalisation or attention."""
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -53,10 +55,11 @@ class ResidualBlock(nn.Module):
         self.conv1 = nn.Conv2d(width, width, 3, padding=1)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
         self.shift = nn.Linear(EMBEDDING, width)
-        for conv in (self.conv1, self.conv2):
-            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-        for values in (self.conv1.bias, self.conv2.bias, self.shift.weight, self.shift.bias):
-            nn.init.zeros_(values)
+        nn.init.kaiming_normal_(self.conv1.weight, nonlinearity="relu")
+        nn.init.kaiming_normal_(self.conv2.weight, nonlinearity="relu")
+        nn.init.zeros_(self.shift.weight)
+        for layer in (self.conv1, self.conv2, self.shift):
+            nn.init.zeros_(cast(nn.Parameter, layer.bias))
         with torch.no_grad():
             self.conv2.weight *= 0.1
 

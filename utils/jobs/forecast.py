@@ -1,0 +1,85 @@
+"""What a job would do, without doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from utils.jobs.fingerprints import file_hash, file_state
+from utils.planning.errors import UserError
+
+if TYPE_CHECKING:
+    from utils.jobs.job import Job
+    from utils.planning.plan import Plan
+
+
+@dataclass(frozen=True)
+class FileForecast:
+    """What would become of one file: `plan` for one to be upscaled, else a message on why it is not. output: relative to the folder of results."""
+
+    input: Path
+    output: PurePosixPath | None
+    plan: Plan | None = None
+    message: str = ""
+
+    def __str__(self) -> str:
+        if self.plan is None:
+            return f"{self.input}: {self.message}"
+        (h, w), tiles = self.plan.output_size, self.plan.tile_count
+        return f"{self.input} -> {self.output}: {w} x {h} pixels, {tiles} tile{'s' if tiles > 1 else ''}"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A job before it is run. seconds_per_tile: as measured on pictures done in the same folder with the same settings, or None."""
+
+    files: tuple[FileForecast, ...]
+    seconds_per_tile: float | None
+
+    @property
+    def plans(self) -> list[Plan]:
+        return [file.plan for file in self.files if file.plan]
+
+    @property
+    def seconds(self) -> float | None:
+        """Of work ahead, where a rate is known."""
+        return None if self.seconds_per_tile is None else self.seconds_per_tile * sum(plan.tile_count for plan in self.plans)
+
+    def __str__(self) -> str:
+        tiles = sum(plan.tile_count for plan in self.plans)
+        pixels = sum(plan.output_size[0] * plan.output_size[1] for plan in self.plans)
+        took = "how long that takes is known when a first picture is done" if self.seconds is None else f"about {self.seconds:.0f} s"
+        last = f"{len(self.plans)} of {len(self.files)} files to upscale: {tiles} tiles, {pixels / 1e6:.1f} megapixels of results, {took}."
+        return "\n".join([*map(str, self.files), last])
+
+
+def forecast(job: Job, make_plan: Callable[[Path], Plan]) -> Forecast:
+    """Look at every file of the job, and write nothing. For a single picture, UserError if it cannot be used."""
+    files = tuple(_look_at(job, name, make_plan) for name in job.names)
+    return Forecast(files, _seconds_per_tile(job))
+
+
+def _look_at(job: Job, name: PurePosixPath, make_plan: Callable[[Path], Plan]) -> FileForecast:
+    path = job.inputs.root / name
+    try:
+        if name in job.inputs.refused:
+            raise UserError(job.inputs.refused[name])
+        file_state(path)
+        sha256 = file_hash(path)
+        output, claim = job.choose_target(name, sha256)
+        if job.is_unchanged(claim, sha256):
+            return FileForecast(path, output, message="done before and unchanged.")
+        job.may_replace(output, claim)
+        return FileForecast(path, output, make_plan(path))
+    except UserError as error:
+        if job.inputs.alone:
+            raise
+        return FileForecast(path, None, message=f"would fail. {error}")
+
+
+def _seconds_per_tile(job: Job) -> float | None:
+    done = [entry for entry in job.manifest.entries() if entry.status == "done" and entry.settings_sha256 == job.settings_sha256]
+    tiles = sum(entry.tiles for entry in done)
+    return sum(entry.seconds for entry in done) / tiles if tiles else None

@@ -1,0 +1,70 @@
+"""What became of every file of a job, for people and programs: rows, report.json and report.csv."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from utils.jobs.output_folder import write_whole
+
+REPORT_JSON, REPORT_CSV = "report.json", "report.csv"
+COLUMNS: tuple[str, ...] = ("input", "output", "status", "seconds", "message")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one file.
+
+    status: done, failed, or skipped, which means done before and unchanged. output: None where it failed. seconds: of work on it. message: why it
+    failed, or what is to be known of the result.
+    """
+
+    input: Path
+    output: Path | None
+    status: str
+    seconds: float = 0.0
+    message: str = ""
+
+    def relative_to(self, root: Path, out_folder: Path) -> dict[str, Any]:
+        """The row as plain data, its paths relative to the two folders."""
+        output = None if self.output is None else self.output.relative_to(out_folder).as_posix()
+        values = self.input.relative_to(root).as_posix(), output, self.status, round(self.seconds, 3), self.message
+        return dict(zip(COLUMNS, values, strict=True))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A job in figures. skipped: done before and unchanged. stopped: why it ended early, in a sentence, or empty."""
+
+    files: int
+    done: int
+    failed: int
+    skipped: int
+    seconds: float
+    stopped: str = ""
+
+    def __str__(self) -> str:
+        words = f"{self.done} of {self.files} pictures written"
+        words += f", {self.skipped} done before and unchanged" if self.skipped else ""
+        words += f", {self.failed} failed" if self.failed else ""
+        return f"{words}, {self.seconds:.1f} s."
+
+
+def summarised(rows: Sequence[Row], seconds: float, stopped: str = "") -> Summary:
+    """Their summary; `seconds` by the clock."""
+    counts = {status: sum(row.status == status for row in rows) for status in ("done", "failed", "skipped")}
+    return Summary(len(rows), **counts, seconds=round(seconds, 3), stopped=stopped)
+
+
+def write_report(rows: Sequence[Row], summary: Summary, root: Path, out_folder: Path) -> None:
+    """Write report.json and report.csv into `out_folder`. UserError if that cannot be."""
+    files = [row.relative_to(root, out_folder) for row in rows]
+    write_whole(out_folder / REPORT_JSON, json.dumps({"files": files, "summary": summary.__dict__}, indent=1) + "\n")
+    table = io.StringIO()
+    writer = csv.DictWriter(table, COLUMNS)
+    writer.writeheader()
+    writer.writerows(files)
+    write_whole(out_folder / REPORT_CSV, table.getvalue())

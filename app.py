@@ -63,9 +63,10 @@ def build_page(shared: SharedSampler) -> "gr.Blocks":
             with gr.Column(scale=4, min_width=320), gr.Tabs(), gr.Tab("Single image"):
                 single = SingleTab(shared, sessions)
             with gr.Column(scale=1, min_width=280), gr.Tabs(), gr.Tab("Settings"):
-                form = SettingsForm(shared.settings)
+                form = SettingsForm(shared, sessions)
         single.connect(form)
         loaded = page.load(follow_loading, None, [model_line, model_error], api_visibility="private", show_progress="hidden", concurrency_limit=None)
+        form.suit_model_after(loaded)
         single.describe_after(loaded)
         page.unload(leave)
     return page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=1, api_open=False)

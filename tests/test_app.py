@@ -1,10 +1,14 @@
 """The web page, in a real browser."""
 
+import io
+import json
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +18,15 @@ from PIL import Image, ImageCms
 from playwright.sync_api import Page, expect
 
 from sampler_invsr import InvSamplerSR
+from utils.pictures.picture import Picture
+from utils.pictures.provenance import read_settings
+from utils.pictures.writing import save
 from utils.planning.errors import UserError
+from utils.planning.settings import make_settings
 
 PROJECT = Path(__file__).resolve().parents[1]
-SLOWEST = 30_000  # milliseconds
+SLOWEST = 60_000  # milliseconds
+expect.set_options(timeout=20_000)  # on a machine with other work, too
 
 
 class WatchedSampler(InvSamplerSR):
@@ -26,16 +35,16 @@ class WatchedSampler(InvSamplerSR):
     gate = threading.Event()
     running = most_running = tiles = 0
 
-    def inference(self, in_path, out_path, bs=1, on_progress=None):
+    def upscaled(self, picture, on_tile):
         def watch(done, total, preview):
             WatchedSampler.tiles += 1
-            on_progress(done, total, preview)
+            on_tile(done, total, preview)
             assert WatchedSampler.gate.wait(SLOWEST / 1000)
 
         WatchedSampler.running += 1
         WatchedSampler.most_running = max(WatchedSampler.most_running, WatchedSampler.running)
         try:
-            return super().inference(in_path, out_path, bs, watch)
+            return super().upscaled(picture, watch)
         finally:
             WatchedSampler.running -= 1
 
@@ -100,6 +109,8 @@ def test_a_picture_is_upscaled_compared_and_downloaded_as_the_command_line_write
         )
     open_page.get_by_role("button", name="Why").click()
     expect(open_page.locator("#why")).to_contain_text("2 steps from timestep 200")
+    expect(open_page.locator("#why")).to_contain_text("Networks")
+    expect(open_page.get_by_alt_text("The tiles over the complexity")).to_be_visible()
 
     with open_page.expect_download() as event:
         open_page.locator("#download").click()
@@ -195,13 +206,106 @@ def test_a_file_that_cannot_be_used_is_refused_in_a_sentence(open_page, picture,
     expect(open_page).to_have_title("InvSR Studio")
 
 
-def test_a_setting_that_the_model_cannot_do_is_explained_at_once(open_page, picture):
+def test_bad_settings_are_explained_by_their_labels_and_nothing_can_be_started_with_them(open_page, picture):
     choose(open_page, picture)
     expect(open_page.locator("#about")).to_contain_text("2 tiles of 64 × 64")
-    open_page.get_by_label("Chopping size").fill("100")
-    expect(open_page.locator("#about [role=alert]")).to_contain_text("pch_size must be a multiple of")
+    open_page.get_by_label("Random seed").fill("-1")
+    expect(open_page.locator("#about [role=alert]")).to_contain_text("“Random seed” must be from 0 to")
+    expect(open_page.get_by_role("button", name="Process")).to_be_disabled()
+    open_page.get_by_role("button", name="Roll").click()
+    expect(open_page.locator("#about [role=alert]")).to_be_hidden()
+    expect(open_page.get_by_role("button", name="Process")).to_be_enabled()
+
+
+def test_what_is_in_a_picture_and_what_it_takes_is_said_before_it_is_run(open_page, picture):
+    choose(open_page, picture)
+    about = open_page.locator("#about")
+    expect(about).to_contain_text("Very noisy (sigma ")
+    expect(about).to_contain_text("(0.1 megapixels)")
+    expect(about).to_contain_text(re.compile(r"2 tiles of 64 × 64, about \d+ s, up to \d+ MB of memory"))
+
+
+def test_a_preset_and_the_form_follow_each_other(open_page):
+    open_page.get_by_role("radio", name="Creative").check()
+    expect(open_page.locator("#setting-timesteps")).to_be_hidden()  # the picture decides
+    open_page.get_by_role("radio", name="Faithful").check()
+    expect(open_page.locator("#setting-timesteps")).to_be_visible()
+    open_page.get_by_role("spinbutton", name="Number of steps").fill("2")
+    expect(open_page.get_by_role("radio", name="Faithful")).not_to_be_checked()
+
+
+def test_settings_are_kept_in_a_file_and_in_a_result_and_brought_back(open_page, tmp_path):
+    open_page.get_by_label("Random seed").fill("77")
+    open_page.get_by_role("spinbutton", name="Number of steps").fill("3")
+    with open_page.expect_download() as event:
+        open_page.get_by_role("button", name="Save settings").click()
+    assert event.value.suggested_filename == "settings.yaml"
+    saved = make_settings(event.value.path())
+    assert (saved.seed, saved.timesteps) == (77, (200, 100, 50))
+
+    seed, steps = open_page.get_by_label("Random seed"), open_page.get_by_role("spinbutton", name="Number of steps")
+    load = open_page.locator("#load-settings input[type=file]")
+    open_page.reload()
+    expect(seed).to_have_value("12345")
+    load.set_input_files({"name": "mine.yaml", "mimeType": "application/yaml", "buffer": Path(event.value.path()).read_bytes()})
+    expect(open_page.locator("#settings-message")).to_contain_text("These are the settings of mine.yaml")
+    expect(seed).to_have_value("77")
+    expect(steps).to_have_value("3")
+
+    result = tmp_path / "result.webp"
+    texts = {"settings": json.dumps(make_settings({"seed": 5, "color_fix": "hybrid", "hybrid_mode": "best"}).reproducible())}
+    save(Picture(np.zeros((8, 8, 3), np.uint8)), result, texts)
+    load.set_input_files(result)
+    expect(open_page.get_by_label("Hybrid mode")).to_have_value("best")
+    expect(seed).to_have_value("5")
+    load.set_input_files({"name": "evil.yaml", "mimeType": "application/yaml", "buffer": b"prompt: ${oc.env:HOME}"})
+    expect(open_page.locator("#settings-message [role=alert]")).to_contain_text("must not be")
+    expect(seed).to_have_value("5")
+
+
+def test_a_quick_look_answers_for_the_place_that_was_clicked(open_page, tmp_path):
+    pixels = np.zeros((300, 400, 3), np.uint8)
+    pixels[:, 200:] = (200, 40, 40)
+    Image.fromarray(pixels).save(tmp_path / "halves.png")
+    choose(open_page, tmp_path / "halves.png")
+    expect(open_page.locator("#about")).to_contain_text("tiles")
+    image = open_page.locator("#about img")
+    box = image.bounding_box()
+    assert box
+    expect(open_page.get_by_role("button", name="Quick look")).to_be_enabled()
+    image.click(position={"x": box["width"] * 0.9, "y": box["height"] * 0.5})
+    expect(open_page.locator("#status")).to_contain_text("A quick look at 128 × 128 pixels", timeout=SLOWEST)
+    expect(open_page.locator("#download")).to_be_hidden()
+    before = open_page.locator("#comparison img").nth(0)
+    expect(before).to_be_visible()
+    with urllib.request.urlopen(str(before.get_attribute("src"))) as answer, Image.open(io.BytesIO(answer.read())) as shown:
+        assert shown.size == (512, 512)
+        assert np.asarray(shown)[..., 0].min() > 150  # nothing of the black half
+    open_page.get_by_role("button", name="Quick look").click()
+    expect(open_page.locator("#status")).to_contain_text("A quick look", timeout=SLOWEST)
+    expect(open_page.get_by_role("button", name="Process")).to_be_enabled()
+
+
+def test_the_result_can_be_had_in_other_formats(open_page, picture):
+    choose(open_page, picture)
+    expect(open_page.locator("#about")).to_contain_text("384 × 256")
     open_page.get_by_role("button", name="Process").click()
-    expect(open_page.locator("#status [role=alert]")).to_contain_text("pch_size must be a multiple of")
+    expect(open_page.locator("#status")).to_contain_text("Done in", timeout=SLOWEST)
+
+    def download(kind: str) -> Path:
+        open_page.get_by_role("radio", name=kind).check()
+        expect(open_page.locator("#download")).to_contain_text(f".{kind.lower()}")
+        with open_page.expect_download() as event:
+            open_page.locator("#download").click()
+        return Path(event.value.path())
+
+    webp, png = (np.asarray(Image.open(download(kind)).convert("RGBA")) for kind in ("WebP", "PNG"))
+    visible = png[..., 3] > 0
+    assert np.array_equal(webp[visible], png[visible])
+    open_page.get_by_role("radio", name="JPEG").check()
+    expect(open_page.locator("#file-notes [role=alert]")).to_contain_text("A JPEG file holds no transparency")
+    expect(open_page.locator("#download")).to_be_disabled()
+    assert (read_settings(download("WebP")) or {})["seed"] == 12345
 
 
 def test_what_a_session_uploaded_and_made_is_deleted_when_it_ends(open_page, page_files, picture, tmp_path):
@@ -224,7 +328,7 @@ def test_an_unexpected_failure_is_a_plain_sentence_with_a_request_id_and_its_tra
     def fail(*arguments, **options):
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(WatchedSampler, "inference", fail)
+    monkeypatch.setattr(WatchedSampler, "upscaled", fail)
     choose(open_page, picture)
     open_page.get_by_role("button", name="Process").click()
     expect(open_page.locator("#status [role=alert]")).to_contain_text("Something went wrong in the program")

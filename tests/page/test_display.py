@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from utils.page.display import comparison, display_size, preview_uri, progress_uri
-from utils.pictures.image_io import Picture
+from utils.pictures.picture import Picture
 
 
 def opened(uri: str) -> Image.Image:
@@ -64,5 +64,5 @@ def test_the_preview_of_a_large_picture_is_small():
 
 
 def test_the_growing_picture_is_a_jpeg_of_the_same_size():
-    image = opened(progress_uri(np.zeros((20, 30, 3), dtype=np.uint8), None))
+    image = opened(progress_uri(np.zeros((20, 30, 3), dtype=np.uint8)))
     assert (image.format, image.size) == ("JPEG", (30, 20))

@@ -31,3 +31,31 @@ def test_the_rest_is_ours_and_its_words_stay_in_the_log(caplog):
     sentence = explained(RuntimeError("secret detail"))
     assert sentence.startswith("Something went wrong in the program") and "secret" not in sentence
     assert "secret detail" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("sentence", "said"),
+    [
+        ("pch_size must be a multiple of 16.", "“Chopping size” must be a multiple of 16."),
+        ("seed must be from 0 to 9, not -1.", "“Random seed” must be from 0 to 9, not -1."),
+        ("min_overlap must not be above max_overlap.", "“Min overlap” must not be above “Max overlap”."),
+        ("The seed of pch_size.png is lost.", "The seed of pch_size.png is lost."),
+        ("my_pch_size is no file.", "my_pch_size is no file."),
+    ],
+)
+def test_settings_are_called_as_in_the_form(sentence, said):
+    assert explained(UserError(sentence)) == said
+
+
+@pytest.mark.parametrize(
+    ("sentence", "said"),
+    [
+        ("/srv/pages/upload.png does not exist.", "upload.png does not exist."),
+        ("There is no folder /srv/models/one; name another.", "There is no folder one; name another."),
+        ("C:\\models\\one.bin is damaged.", "one.bin is damaged."),
+        ("There is no model folder weights/elsewhere.", "There is no model folder weights/elsewhere."),
+        ("See https://example.org/a/b and/or ask.", "See https://example.org/a/b and/or ask."),
+    ],
+)
+def test_where_files_lie_on_the_server_is_not_said(sentence, said):
+    assert explained(UserError(sentence)) == said

@@ -1,36 +1,75 @@
 """The form and the schema it is made from."""
 
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import gradio as gr
 import pytest
 
-from utils.page.settings_form import OFFERED, SettingsForm
+from utils.page.sessions import Sessions
+from utils.page.settings_form import SettingsForm
+from utils.page.shared_sampler import LoadingState, SharedSampler
+from utils.planning.presets import preset_values
 from utils.planning.schedule import timesteps_for
-from utils.planning.settings import COLOR_FIXES, Settings, make_settings, with_overrides
+from utils.planning.settings import COLOR_FIXES, OFFERED, OPTIONS, Settings, make_settings, with_overrides
 
 
-def form_of(settings: Settings) -> SettingsForm:
+@cache  # Gradio takes a second for each
+def form_of(settings: Settings, lq_multiple: int = 16, has_text: bool = False) -> SettingsForm:
+    shared: Any = SharedSampler(lambda *_: None, settings)  # type: ignore[arg-type, return-value]
+    shared.state = LoadingState("ready", "")
+    shared.get = lambda stop=None: SimpleNamespace(spec=SimpleNamespace(lq_multiple=lq_multiple, has_text=has_text))
     with gr.Blocks():
-        return SettingsForm(settings)
+        return SettingsForm(shared, Sessions(Path("nowhere")))
 
 
-def values(form: SettingsForm, **changed):
-    return [changed.get(name, widget.value) for name, widget in zip(OFFERED, form.widgets, strict=True)]
+def widgets(form: SettingsForm) -> dict[str, Any]:
+    return {widget.elem_id.removeprefix("setting-"): widget for widget in form.inputs[1:]}
 
 
-@pytest.mark.parametrize("config", [{}, {"seed": 5, "pch_size": 64, "color_fix": "none", "cfg_scale": 2.5, "timesteps": [300, 30]}])
+def values(form: SettingsForm, **changed: Any) -> list[Any]:
+    base, *_ = form.inputs
+    return [base.value, *(changed.get(name.replace("-", "_"), widget.value) for name, widget in widgets(form).items())]
+
+
+def shown(form: SettingsForm, **changed: Any) -> set[str]:
+    """The settings that are visible after a change."""
+    updates = form._refresh(*values(form, **changed))
+    return {name for name, widget in widgets(form).items() if updates.get(widget, {"visible": widget.visible})["visible"]}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"seed": 5, "pch_size": 64, "color_fix": "none", "cfg_scale": 2.5, "timesteps": [300, 30]},
+        {"consistency": "auto", "fidelity": 0.33, "smart_chopping": True, "min_overlap": 0.1, "overlap": 0.7, "extra_bs": 2},
+        {"edge_enhancement": True, "adaptive_enhancement": True, "enhancement_strength": 0.9, "prompt": "a cat", "negative_prompt": None},
+        {"hybrid_mode": "seed", "fusion_candidates": "seeds", "guidance_max": 5.0},
+    ],
+)
 def test_a_form_that_was_not_touched_gives_the_settings_it_was_made_from(config):
     settings = make_settings(config)
     form = form_of(settings)
     assert with_overrides(settings, form.overrides(values(form))) == settings
 
 
-def test_ranges_choices_and_help_are_those_of_the_schema():
-    widgets = dict(zip(OFFERED, form_of(make_settings()).widgets, strict=True))
-    assert [choice[0] for choice in widgets["color_fix"].choices] == list(COLOR_FIXES)
-    assert (widgets["cfg_scale"].minimum, widgets["cfg_scale"].maximum) == (1, 20)
-    assert (widgets["timesteps"].minimum, widgets["timesteps"].maximum) == (1, 5)
-    assert widgets["pch_size"].info == "Side of a tile, in pixels of the input (1 to 16384)"
-    assert all(widget.label and widget.info and widget.elem_id for widget in widgets.values())
+def test_everything_offered_is_there_with_its_label_range_choices_and_help():
+    found = widgets(form_of(make_settings()))
+    assert set(found) == {*OFFERED, "consistency-auto"}
+    assert all(found[name].label == OPTIONS[name]["label"] and found[name].info for name in OFFERED)
+    assert [choice[1] for choice in found["color_fix"].choices] == list(COLOR_FIXES)
+    assert (found["cfg_scale"].minimum, found["cfg_scale"].maximum) == (1, 20)
+    assert (found["timesteps"].minimum, found["timesteps"].maximum) == (1, 5)
+    assert found["edge_enhancement"].info == "Sharpen edges, by “Enhancement strength”"
+
+
+@pytest.mark.parametrize(("multiple", "sizes"), [(16, [64, 96, 128, 192, 256, 384, 512]), (64, [64, 128, 192, 256, 384, 512])])
+def test_chopping_sizes_are_those_that_the_model_can_do(multiple, sizes):
+    assert [choice[1] for choice in widgets(form_of(make_settings(), multiple))["pch_size"].choices] == sizes
+    assert 80 in [choice[1] for choice in widgets(form_of(make_settings({"pch_size": 80}), multiple))["pch_size"].choices]
 
 
 @pytest.mark.parametrize("steps", range(1, 6))
@@ -40,5 +79,61 @@ def test_a_number_of_steps_means_the_published_timesteps(steps):
 
 
 def test_more_steps_than_are_offered_can_come_from_a_settings_file():
-    form = form_of(make_settings({"timesteps": [250, 200, 150, 100, 50, 20]}))
-    assert (form.widgets[0].maximum, form.widgets[0].value) == (6, 6)
+    steps = widgets(form_of(make_settings({"timesteps": [250, 200, 150, 100, 50, 20]})))["timesteps"]
+    assert (steps.maximum, steps.value) == (6, 6)
+
+
+@pytest.mark.parametrize(
+    ("changed", "appear", "vanish"),
+    [
+        ({"color_fix": "hybrid"}, {"hybrid_mode"}, set()),
+        ({"adaptive_scheduler": True}, set(), {"timesteps"}),
+        ({"smart_chopping": True}, {"min_overlap", "max_overlap"}, {"overlap"}),
+        ({"adaptive_guidance": True}, {"guidance_min", "guidance_max"}, {"cfg_scale"}),
+        ({"attention_fusion": True}, {"fusion_method", "fusion_candidates"}, set()),
+        ({"edge_enhancement": True}, {"enhancement_strength", "adaptive_enhancement"}, set()),
+        ({"consistency_auto": True}, set(), {"consistency"}),
+    ],
+)
+def test_options_appear_where_they_matter(changed, appear, vanish):
+    form = form_of(make_settings())
+    before, after = shown(form), shown(form, **changed)
+    assert after == (before | appear) - vanish
+    assert not appear & before and vanish <= before
+
+
+def test_prompts_are_shown_for_models_that_read_them():
+    assert {"prompt", "negative_prompt"} & shown(form_of(make_settings())) == set()
+    assert {"prompt", "negative_prompt"} <= shown(form_of(make_settings(), has_text=True))
+
+
+def test_enhancement_that_is_hidden_is_off():
+    settings = make_settings({"adaptive_enhancement": True})
+    form = form_of(settings)
+    assert form.overrides(values(form))["edge_enhancement"] is True  # shown as what it is
+    assert form.overrides(values(form, edge_enhancement=False))["adaptive_enhancement"] is False
+
+
+def test_what_was_typed_into_an_option_that_is_hidden_again_does_not_count():
+    form = form_of(make_settings({"hybrid_mode": "best"}))
+    assert form.overrides(values(form, hybrid_mode="seed"))["hybrid_mode"] == "best"
+    assert form.overrides(values(form, hybrid_mode="seed", color_fix="hybrid"))["hybrid_mode"] == "seed"
+
+
+def test_a_preset_fills_the_form_and_keeps_the_seed_and_the_tiles():
+    form = form_of(make_settings())
+    updates = form._apply_preset("Creative", *values(form, seed=7, pch_size=256))
+    filled = {name: updates[widget]["value"] for name, widget in widgets(form).items()}
+    assert (filled["seed"], filled["pch_size"], filled["adaptive_guidance"], filled["adaptive_enhancement"]) == (7, 256, True, True)
+    updates = form._apply_preset("Faithful", *values(form, **{name.replace("-", "_"): value for name, value in filled.items()}))
+    filled = {name: updates[widget]["value"] for name, widget in widgets(form).items()}
+    assert (filled["seed"], filled["consistency-auto"], filled["fidelity"], filled["edge_enhancement"]) == (7, True, 0.5, False)
+
+
+def test_the_preset_is_named_while_the_form_shows_one():
+    form = form_of(with_overrides(make_settings(), preset_values("Balanced")))
+    assert form._preset.value == "Balanced"
+    assert form._refresh(*values(form))[form._preset] == "Balanced"
+    assert form._refresh(*values(form, fidelity=0.5))[form._preset] == "Faithful"
+    assert form._refresh(*values(form, fidelity=0.4))[form._preset] is None
+    assert form._refresh(*values(form, seed=-1))[form._preset] is None

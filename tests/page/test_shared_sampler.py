@@ -85,3 +85,13 @@ def test_one_run_at_a_time_and_waiting_for_ones_turn_can_be_cancelled():
             pytest.fail("two runs at once")
     with shared.turn(threading.Event()):
         pass  # the turn was given back
+
+
+def test_how_long_runs_take_is_learnt_from_those_before(monkeypatch):
+    shared = SharedSampler(stand_in, make_settings())
+    monkeypatch.setattr("utils.page.shared_sampler.work", lambda plan: plan)
+    assert shared.seconds_for(100) is None  # type: ignore[arg-type]
+    shared.note_rate(10, 1.0)
+    assert shared.seconds_for(100) == pytest.approx(10)  # type: ignore[arg-type]
+    shared.note_rate(1000, 400.0)
+    assert shared.seconds_for(100) == pytest.approx(40, rel=0.01)  # type: ignore[arg-type]  # the larger run counts more

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from utils.pictures.image_io import Picture
+from utils.pictures.picture import Picture
 
 COMPARED_PIXELS = 6_000_000
 """The most pixels of each picture in the comparison."""
@@ -44,9 +44,9 @@ def preview_uri(picture: Picture) -> str:
     return _uri(image, "PNG", icc_profile=picture.icc)
 
 
-def progress_uri(rgb: np.ndarray, icc: bytes | None) -> str:
-    """[h, w, 3] uint8 as a data: address; JPEG, for it changes several times a second."""
-    return _uri(Image.fromarray(rgb), "JPEG", quality=88, icc_profile=icc)
+def progress_uri(rgb: np.ndarray) -> str:
+    """[h, w, 3] uint8 in sRGB as a data: address; JPEG, for it changes several times a second."""
+    return _uri(Image.fromarray(rgb), "JPEG", quality=88)
 
 
 def _displayed(picture: Picture, size: tuple[int, int]) -> Image.Image:

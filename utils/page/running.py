@@ -6,18 +6,25 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from utils.page.cost import work
 from utils.page.shared_sampler import Cancelled, SharedSampler
+from utils.pictures.picture import Picture
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from sampler_invsr import InvSamplerSR
+    from utils.planning.model_spec import ModelSpec
     from utils.planning.plan import Plan
+    from utils.planning.statistics import ImageStats
 
+LOOK_SIDE = 128
+"""Pixels of the input, along each axis, that a quick look shows."""
 _PULSE = 0.25  # seconds
 
 
@@ -39,23 +46,124 @@ class Advanced:
 
 @dataclass(frozen=True)
 class Finished:
-    """The lossless file, how it was decided upon, and the seconds from having the model to having the file."""
+    """A result: the pictures before and after, how it was decided upon, and seconds by step, from having the model on.
 
-    file: Path
+    file: where it was written, or None for a quick look, which is of a part of the picture. notes: sentences on what was left out.
+    """
+
+    before: Picture
+    after: Picture
     plan: Plan
-    seconds: float
+    timings: Mapping[str, float]
+    file: Path | None
+    notes: tuple[str, ...]
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.timings.values())
 
 
 News = Begun | Advanced | Finished | None
+_Tell = Callable[[News], None]
+_Job = Callable[["InvSamplerSR", _Tell], Finished]
 
 
-def upscale(shared: SharedSampler, picture: Path, folder: Path, overrides: Mapping[str, Any], stop: threading.Event) -> Iterator[News]:
-    """Upscale `picture` into `folder`; yields news as they come and None while there are none, so that its reader is never stuck in here.
+def upscale(
+    shared: SharedSampler, path: Path, folder: Path, overrides: Mapping[str, Any], stats: ImageStats | None, stop: threading.Event
+) -> Iterator[News]:
+    """Upscale the file at `path` into `folder`; yields news as they come and None while there are none, so that its reader is never stuck in here.
 
-    Raises what the run raises; Cancelled after `stop` was set. Abandoning the iterator stops the run at its next tile batch.
+    stats: the picture's, if they are known. Raises what the run raises; Cancelled after `stop` was set. Abandoning the iterator stops the run at
+    its next tile batch.
     """
+    from utils.pictures.writing import save
+
+    def job(sampler: InvSamplerSR, tell: _Tell) -> Finished:
+        watch = _Watch(tell)
+        before = sampler.read(path, False)
+        tell(Begun(sampler.plan(path, stats=stats).tile_count))
+        watch.lap("Reading and planning")
+        result = sampler.upscaled(before, watch.on_tile)
+        watch.lap("Colours and stages")
+        file = folder / f"{path.stem}.png"
+        notes = save(result.picture, file, result.texts)
+        watch.lap("Writing")
+        shared.note_rate(work(result.plan), sum(watch.timings.values()))
+        return Finished(before, result.picture, result.plan, watch.timings, file, (*before.notes, *notes))
+
+    return _followed(shared, job, overrides, stop)
+
+
+def quick_look(
+    shared: SharedSampler, path: Path, spot: tuple[float, float], overrides: Mapping[str, Any], stats: ImageStats | None, stop: threading.Event
+) -> Iterator[News]:
+    """As `upscale`, of the surroundings of `spot` (down and right, in [0,1]) only, decided as for the whole picture and not written."""
+
+    def job(sampler: InvSamplerSR, tell: _Tell) -> Finished:
+        watch = _Watch(tell)
+        plan = sampler.plan(path, stats=stats)
+        before = _surroundings(sampler.read(path, False), spot)
+        decided = sampler.with_settings(**_as_decided(plan, sampler.spec))
+        tell(Begun(decided.plan(before.rgb).tile_count))
+        watch.lap("Reading and planning")
+        result = decided.upscaled(before, watch.on_tile)
+        watch.lap("Colours and stages")
+        shared.note_rate(work(result.plan), sum(watch.timings.values()))
+        return Finished(before, result.picture, plan, watch.timings, None, ())
+
+    return _followed(shared, job, overrides, stop)
+
+
+class _Watch:
+    """Seconds by step, and news of tiles."""
+
+    def __init__(self, tell: _Tell) -> None:
+        self.timings: dict[str, float] = {}
+        self._tell, self._last = tell, time.perf_counter()
+
+    def lap(self, step: str) -> None:
+        """Count the time since the last lap as that step's."""
+        now = time.perf_counter()
+        self.timings[step] = self.timings.get(step, 0.0) + now - self._last
+        self._last = now
+
+    def on_tile(self, done: int, total: int, preview: np.ndarray) -> None:
+        self._tell(Advanced(done, total, preview))
+        self.lap("Networks")
+
+
+def _surroundings(picture: Picture, spot: tuple[float, float]) -> Picture:
+    (top, bottom), (left, right) = (_span(part, length) for part, length in zip(spot, picture.size, strict=True))
+    alpha = None if picture.alpha is None else picture.alpha[top:bottom, left:right]
+    return replace(picture, rgb=picture.rgb[top:bottom, left:right], alpha=alpha)
+
+
+def _span(part: float, length: int) -> tuple[int, int]:
+    """Of an axis, LOOK_SIDE pixels around that part of it, or all."""
+    side = min(LOOK_SIDE, length)
+    start = min(max(round(part * length - side / 2), 0), length - side)
+    return start, start + side
+
+
+def _as_decided(plan: Plan, spec: ModelSpec) -> dict[str, Any]:
+    """Settings under which a part of the picture is treated as the plan treats all of it, in tiles no larger than a quick look."""
+    return {
+        "pch_size": min(plan.patch, max(LOOK_SIDE // spec.lq_multiple, 1) * spec.lq_multiple),
+        "smart_chopping": False,
+        "adaptive_scheduler": False,
+        "timesteps": list(plan.timesteps),
+        "adaptive_guidance": False,
+        "cfg_scale": plan.cfg_scale,
+        "consistency": float(plan.consistency),
+        "adaptive_enhancement": False,
+        "edge_enhancement": plan.enhancement > 0,
+        "enhancement_strength": plan.enhancement,
+    }
+
+
+def _followed(shared: SharedSampler, job: _Job, overrides: Mapping[str, Any], stop: threading.Event) -> Iterator[News]:
     news: queue.SimpleQueue[News | Exception] = queue.SimpleQueue()
-    threading.Thread(target=_work, args=(shared, picture, folder, overrides, stop, news), name="upscaling", daemon=True).start()
+    threading.Thread(target=_work, args=(shared, job, overrides, stop, news), name="upscaling", daemon=True).start()
     try:
         while True:
             item = _latest(news)
@@ -68,25 +176,16 @@ def upscale(shared: SharedSampler, picture: Path, folder: Path, overrides: Mappi
         stop.set()
 
 
-def _work(
-    shared: SharedSampler, picture: Path, folder: Path, overrides: Mapping[str, Any], stop: threading.Event, news: queue.SimpleQueue[News | Exception]
-) -> None:
+def _work(shared: SharedSampler, job: _Job, overrides: Mapping[str, Any], stop: threading.Event, news: queue.SimpleQueue[News | Exception]) -> None:
+    def tell(item: News) -> None:
+        if stop.is_set() or shared.closing.is_set():
+            raise Cancelled
+        news.put(item)
+
     try:
         loaded = shared.get(stop)
         with shared.turn(stop):
-            start = time.perf_counter()
-
-            def watch(done: int, total: int, preview: np.ndarray) -> None:
-                if stop.is_set() or shared.closing.is_set():
-                    raise Cancelled
-                news.put(Advanced(done, total, preview))
-
-            sampler = loaded.with_settings(**overrides)
-            plan = sampler.plan(picture)
-            news.put(Begun(len(plan.tiles)))
-            (row,) = sampler.inference(picture, folder, on_progress=watch)
-            assert row.output is not None  # a single picture that fails raises
-            news.put(Finished(row.output, plan, time.perf_counter() - start))
+            news.put(job(loaded.with_settings(**overrides), tell))
     except Exception as error:  # the reader raises it
         news.put(error)
 

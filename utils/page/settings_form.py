@@ -1,59 +1,243 @@
-"""The form of settings: ranges, choices and help come from the settings' schema, and what it is filled in with becomes overrides."""
+"""The form of settings: everything in it comes from the settings' schema, and what it is filled in with becomes overrides."""
 
-from collections.abc import Sequence
-from dataclasses import Field
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from utils.page import markup, settings_file
+from utils.page.errors import explained, in_labels
+from utils.page.sessions import Sessions
+from utils.page.shared_sampler import SharedSampler
+from utils.planning.errors import UserError
+from utils.planning.presets import DECIDED, PRESETS, preset_of, preset_values
 from utils.planning.schedule import PUBLISHED, timesteps_for
-from utils.planning.settings import DOTTED_NAMES, Settings, leaves, value_of
+from utils.planning.settings import AUTO, BASICS, DOTTED_NAMES, OFFERED, OPTIONS, Settings, leaves, matters, value_of, with_overrides
 
-OFFERED = {
-    "timesteps": "Number of steps",
-    "pch_size": "Chopping size",
-    "color_fix": "Colour fix",
-    "cfg_scale": "Guidance",
-    "seed": "Random seed",
-}
-"""Settings by their last names, in the order of the form, and what they are called there."""
+Updates = dict[Any, Any]  # component -> its new value
 
 _WIDEST_SLIDER = 100  # a range of more than that is typed
 _LARGEST_EXACT = 2**53 - 1  # whole numbers of browsers
+_TYPES = {name: dict(leaves())[DOTTED_NAMES[name]].type for name in OFFERED}
+_AUTOMATIC = {name: f"{name}:{AUTO}" for name in OFFERED if _TYPES[name] == float | str}
+"""Settings that are a number or "auto", with the name of the widget that decides which."""
+_DEFAULTS = Settings()
+_LIGHT: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+_THROW_DICE = "() => Math.floor(Math.random() * 2 ** 31)"
+_SAVE = """(text) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], {type: "application/yaml"}));
+    link.download = "%s";
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}"""
 
 
 class SettingsForm:
-    """Widgets for the offered settings, showing those of `settings` at first. To be made where the form is to appear."""
+    """Widgets for the offered settings, showing those of the page at first. To be made where the form is to appear.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        fields = dict(leaves())
-        self.widgets = [self._widget(name, fields[DOTTED_NAMES[name]]) for name in OFFERED]
+    `inputs` are to be handed to `overrides`; `changes` are the events after which it gives other ones.
+    """
+
+    def __init__(self, shared: SharedSampler, sessions: Sessions) -> None:
+        self._shared, self._sessions = shared, sessions
+        self._settings = _as_shown(shared.settings)
+        self._widgets: dict[str, Any] = {}
+        self._base = gr.State(self._settings)
+        self._dice = gr.Button("⚄ Roll", size="sm", elem_id="dice")  # beside the seed
+        self._preset = gr.Radio(
+            list(PRESETS),
+            value=preset_of(self._settings),
+            label="Preset",
+            info=" ".join(f"{name} {preset.meaning}." for name, preset in PRESETS.items()),
+            elem_id="preset",
+        )
+        for section in dict.fromkeys(OPTIONS[name]["section"] for name in sorted(OFFERED, key=lambda name: OPTIONS[name]["section"] != BASICS)):
+            names = [name for name in OFFERED if OPTIONS[name]["section"] == section]
+            if section == BASICS:
+                self._make_widgets(names)
+            else:
+                with gr.Accordion(section, open=False, elem_id=f"section-{section.lower()}"):
+                    self._make_widgets(names)
+        self._message = gr.HTML(elem_id="settings-message")
+        self._load = gr.File(label="Restore settings from a file or a result", height=96, elem_id="load-settings")
+        self._save = gr.Button("Save settings", size="sm", elem_id="save-settings")
+        self._text = gr.Textbox(visible=False)
+        self._connect()
+
+    @property
+    def inputs(self) -> list[Any]:
+        return [self._base, *self._widgets.values()]
+
+    @property
+    def changes(self) -> list[Any]:
+        return [widget.change for widget in self._widgets.values()]
 
     def overrides(self, values: Sequence[Any]) -> dict[str, Any]:
-        """What the widgets hold, in their order, as overrides of the settings the form began with."""
-        given = dict(zip(OFFERED, values, strict=True))
-        steps = int(given["timesteps"])
-        # A settings file may name other timesteps than the published ones; they hold until another number of steps is chosen.
-        given["timesteps"] = list(self._settings.timesteps if steps == len(self._settings.timesteps) else timesteps_for(steps))
-        return given
+        """What the inputs hold, in their order, as overrides of the page's settings; a setting that does not matter is as it was at first."""
+        base, *held = values
+        given = self._given(base, held)
+        return {name: value if self._matters(name, given) else _unused(name, base) for name, value in given.items()}
 
-    def _widget(self, name: str, item: Field) -> gr.components.Component:
-        rules, value = item.metadata, value_of(self._settings, DOTTED_NAMES[name])
-        shared: dict[str, Any] = {"label": OFFERED[name], "info": _sentence(rules["meaning"]), "elem_id": f"setting-{name}"}
+    def suit_model_after(self, event: Any) -> None:
+        """Offer what the loaded model can do, after an event that may have loaded it."""
+        event.then(self._suit_model, self.inputs, list(self._widgets.values()), **_LIGHT)
+
+    # ---- making ----
+
+    def _make_widgets(self, names: list[str]) -> None:
+        values = _shown_values(self._settings)
+        for name in names:
+            if name in _AUTOMATIC:
+                label = f"{OPTIONS[name]['label']} by the picture"
+                self._widgets[_AUTOMATIC[name]] = gr.Checkbox(values[_AUTOMATIC[name]], label=label, elem_id=f"setting-{name}-{AUTO}")
+            self._widgets[name] = self._widget(name, values)
+
+    def _widget(self, name: str, values: Mapping[str, Any]) -> gr.components.Component:
+        rules, value = OPTIONS[name], values[name]
+        shared: dict[str, Any] = {
+            "label": rules["label"],
+            "info": _sentence(rules["meaning"]),
+            "elem_id": f"setting-{name}",
+            "visible": self._is_visible(name, values),
+        }
         if name == "timesteps":
             shared["info"] = "Each step runs the diffusion network once more"
-            return gr.Slider(min(PUBLISHED), max(*PUBLISHED, len(value)), len(value), step=1, precision=0, buttons=[], **shared)
-        if rules["choices"]:
-            return gr.Dropdown(list(rules["choices"]), value=value, **shared)
+            return gr.Slider(min(PUBLISHED), max(*PUBLISHED, value), value, step=1, precision=0, buttons=[], **shared)
+        if rules["usual"]:
+            return gr.Dropdown(self._sizes(value), value=value, **shared)
+        if _TYPES[name] is bool:
+            return gr.Checkbox(value, **shared)
+        if _TYPES[name] in (str, str | None) and not rules["choices"]:
+            return gr.Textbox(value or "", lines=2, **shared)
+        if rules["choices"] and name not in _AUTOMATIC:
+            return gr.Dropdown([(choice.replace("_", " "), choice) for choice in rules["choices"]], value=value, **shared)
         low, high = rules["low"], min(rules["high"], _LARGEST_EXACT)
         if high - low <= _WIDEST_SLIDER:
-            return gr.Slider(low, high, value, step=0.1 if item.type is float else 1, buttons=[], **shared)
+            return gr.Slider(low, high, value, step=0.05 if high - low <= 1 else 0.1, buttons=[], **shared)
         # Without limits in the browser: a value outside them is answered beside the plan, in the words of the settings.
-        if high < _LARGEST_EXACT:
-            shared["info"] += f" ({low} to {high})"
-        return gr.Number(value, precision=0, **shared)
+        return gr.Number(value, precision=0, buttons=[self._dice], **shared)
+
+    def _sizes(self, current: int) -> list[int]:
+        """The usual chopping sizes that the model can do, as far as it is known, and the one that is set."""
+        multiple = self._shared.get().spec.lq_multiple if self._shared.state.phase == "ready" else 1
+        return sorted({current, *(size for size in OPTIONS["pch_size"]["usual"] if size % multiple == 0)})
+
+    def _is_visible(self, name: str, values: Mapping[str, Any]) -> bool:
+        if name in _AUTOMATIC and values[_AUTOMATIC[name]]:
+            return False
+        return self._matters(name, values)
+
+    def _matters(self, name: str, values: Mapping[str, Any]) -> bool:
+        """`matters`, with the loaded model."""
+        if OPTIONS[name]["needs_text"] and not (self._shared.state.phase == "ready" and self._shared.get().spec.has_text):
+            return False
+        return matters(name, values)
+
+    # ---- living ----
+
+    def _connect(self) -> None:
+        dependent = [widget for name, widget in self._widgets.items() if name in OFFERED and (OPTIONS[name]["needs"] or name in _AUTOMATIC)]
+        filled = [self._base, self._preset, *self._widgets.values()]
+        gr.on(self.changes, self._refresh, self.inputs, [self._preset, *dependent], trigger_mode="always_last", **_LIGHT)
+        self._preset.input(self._apply_preset, [self._preset, *self.inputs], filled, **_LIGHT)
+        self._dice.click(None, None, self._widgets["seed"], js=_THROW_DICE, api_visibility="private")
+        self._load.upload(self._restore, self._load, [self._load, self._message, *filled], **_LIGHT)
+        saved = self._save.click(self._write, self.inputs, [self._text, self._message], **_LIGHT)
+        saved.success(None, self._text, None, js=_SAVE % settings_file.FILE_NAME, api_visibility="private")
+
+    def _refresh(self, *values: Any) -> Updates:
+        """Show what matters, and the preset that this is."""
+        shown = dict(zip(self._widgets, values[1:], strict=True))
+        try:
+            preset = preset_of(with_overrides(self._settings, self.overrides(values)))
+        except UserError:  # said beside the plan
+            preset = None
+        updates: Updates = {self._preset: preset}
+        for name, widget in self._widgets.items():
+            if name in OFFERED and (OPTIONS[name]["needs"] or name in _AUTOMATIC):
+                updates[widget] = gr.update(visible=self._is_visible(name, shown))
+        return updates
+
+    def _apply_preset(self, preset: str, *values: Any) -> Updates:
+        base, *held = values
+        others = {name: value for name, value in self._given(base, held).items() if name not in DECIDED}
+        try:
+            settings = with_overrides(self._settings, others | preset_values(preset))
+        except UserError:  # of the others, as is said beside the plan already
+            settings = with_overrides(base, preset_values(preset))
+        return self._filled(settings)
+
+    def _restore(self, request: gr.Request, path: str) -> Updates:
+        self._sessions.own_upload(str(request.session_hash), Path(path))
+        try:
+            settings, notes = settings_file.restored(Path(path), self._settings)
+        except Exception as error:
+            return {self._load: None, self._message: markup.error(explained(error))}
+        said = markup.success(f"These are the settings of {Path(path).name}.") + "".join(markup.notice(note) for note in notes)
+        return {self._load: None, self._message: said, **self._filled(settings)}
+
+    def _write(self, *values: Any) -> Updates:
+        try:
+            return {self._text: settings_file.written(with_overrides(self._settings, self.overrides(values))), self._message: ""}
+        except UserError as error:
+            raise gr.Error(explained(error), print_exception=False) from None
+
+    def _suit_model(self, *values: Any) -> Updates:
+        shown = dict(zip(self._widgets, values[1:], strict=True))
+        updates: Updates = {self._widgets["pch_size"]: gr.update(choices=self._sizes(shown["pch_size"]))}
+        for name in OFFERED:
+            if OPTIONS[name]["needs_text"]:
+                updates[self._widgets[name]] = gr.update(visible=self._is_visible(name, shown))
+        return updates
+
+    # ---- between widgets and settings ----
+
+    def _filled(self, settings: Settings) -> Updates:
+        """The form showing these settings."""
+        settings = _as_shown(settings)
+        values = _shown_values(settings)
+        updates: Updates = {self._base: settings, self._preset: preset_of(settings)}
+        for name, widget in self._widgets.items():
+            updates[widget] = gr.update(value=values[name], visible=name not in OFFERED or self._is_visible(name, values))
+        updates[self._widgets["pch_size"]]["choices"] = self._sizes(values["pch_size"])
+        updates[self._widgets["timesteps"]]["maximum"] = max(*PUBLISHED, values["timesteps"])
+        return updates
+
+    def _given(self, base: Settings, held: Sequence[Any]) -> dict[str, Any]:
+        """The settings that the widgets show, by last names, mattering or not."""
+        shown = dict(zip(self._widgets, held, strict=True))
+        given = {name: AUTO if shown.get(_AUTOMATIC.get(name, "")) else shown[name] for name in OFFERED}
+        given |= {name: given[name] or None for name in OFFERED if _TYPES[name] == str | None}
+        steps = int(shown["timesteps"])
+        # A settings file may name other timesteps than the published ones; they hold until another number of steps is chosen.
+        given["timesteps"] = list(base.timesteps if steps == len(base.timesteps) else timesteps_for(steps))
+        return given
+
+
+def _as_shown(settings: Settings) -> Settings:
+    """The same settings in the way the form has them: what is on together with another setting shows below that one."""
+    on = {rules["turns_on"]: True for name, rules in OPTIONS.items() if rules["turns_on"] and value_of(settings, DOTTED_NAMES[name])}
+    return with_overrides(settings, on)
+
+
+def _shown_values(settings: Settings) -> dict[str, Any]:
+    """What the widgets show of the settings, by the widgets' names."""
+    values = {name: value_of(settings, DOTTED_NAMES[name]) for name in OFFERED}
+    for name, widget in _AUTOMATIC.items():
+        values[widget] = values[name] == AUTO
+        values[name] = value_of(_DEFAULTS, DOTTED_NAMES[name]) if values[widget] else values[name]
+    return values | {"timesteps": len(settings.timesteps)}
+
+
+def _unused(name: str, base: Settings) -> Any:
+    """What a setting is sent as while it does not matter: as it was, or off where it would matter by being sent."""
+    value = value_of(_DEFAULTS if OPTIONS[name]["turns_on"] else base, DOTTED_NAMES[name])
+    return list(value) if name == "timesteps" else value
 
 
 def _sentence(meaning: str) -> str:
-    return meaning[0].upper() + meaning[1:]
+    return in_labels(meaning[0].upper() + meaning[1:])

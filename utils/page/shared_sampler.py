@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from utils.page.cost import tile_work, work
 from utils.page.errors import explained
 from utils.planning.errors import UserError
 from utils.planning.settings import Settings
 
 if TYPE_CHECKING:
     from sampler_invsr import InvSamplerSR
+    from utils.planning.plan import Plan
 
 LOG = logging.getLogger("invsr.page")
 _LONGEST_CLOSING = 60  # seconds
 _POLL = 0.2  # seconds between two looks at whether a waiting run was cancelled
+_TRIAL_SIDE = 64  # pixels of the tile that the model is tried on
+_SLOW_TRIAL = 1.0  # seconds; a longer one is not repeated
 
 
 class Cancelled(Exception):
@@ -46,6 +51,7 @@ class SharedSampler:
         self._sampler: InvSamplerSR | None = None
         self._finished = threading.Event()
         self._turn = threading.Lock()
+        self._measured = (0.0, 0.0)  # work and its seconds, older runs counting half as much as the next
         self.closing = threading.Event()
 
     def start(self) -> None:
@@ -72,6 +78,16 @@ class SharedSampler:
         finally:
             self._turn.release()
 
+    def note_rate(self, amount: float, seconds: float) -> None:
+        """Learn from a run how long `amount` of work takes."""
+        before, took = self._measured
+        self._measured = (before / 2 + amount, took / 2 + seconds)
+
+    def seconds_for(self, plan: Plan) -> float | None:
+        """How long a run will take, by those before it; None before the first."""
+        amount, seconds = self._measured
+        return work(plan) * seconds / amount if amount else None
+
     def close(self) -> None:
         """Stop the run under way and wait for it: a thread that still computes while the process ends would abort it."""
         self.closing.set()
@@ -87,6 +103,26 @@ class SharedSampler:
         except Exception as error:  # whatever it is, the page must not say "loading" for ever
             self.state = LoadingState("failed", explained(error))
         self._finished.set()
+        if self._sampler is not None:
+            self._try_out(self._sampler)
+
+    def _try_out(self, sampler: InvSamplerSR) -> None:
+        """Measure the model on a small tile, so that there is a rate before the first run; twice, for the first time is slow in its own way."""
+        import torch
+
+        with self._turn:
+            try:
+                multiple = sampler.spec.lq_multiple
+                side = -(-_TRIAL_SIDE // multiple) * multiple
+                amount = tile_work(side, len(sampler.settings.timesteps), sampler.settings.cfg_scale)
+                for _ in range(2):
+                    start = time.perf_counter()
+                    sampler.sample_patches(torch.zeros(1, 3, side, side))
+                    self._measured = amount, time.perf_counter() - start
+                    if self._measured[1] > _SLOW_TRIAL:
+                        return
+            except Exception as error:  # the first run will say so, to somebody who wants to know
+                LOG.warning("The model could not be tried out: %s", error)
 
     def _report_download(self, done: int, total: int) -> None:
         self.state = LoadingState("loading", f"Downloading the model: {done / total:.0%} of {total / 1e9:.2f} GB")

@@ -1,0 +1,73 @@
+"""Runs behind the page."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from utils.page.running import Advanced, Begun, Finished, quick_look, upscale
+from utils.page.shared_sampler import Cancelled, LoadingState, SharedSampler
+from utils.pictures.provenance import read_settings
+
+
+@pytest.fixture
+def shared(sampler) -> SharedSampler:
+    shared = SharedSampler(lambda *_: sampler, sampler.settings)
+    shared._sampler, shared.state = sampler, LoadingState("ready", "")
+    shared._finished.set()
+    return shared
+
+
+@pytest.fixture
+def picture(tmp_path) -> Path:
+    """Grey on the left, noise on the right, and hence neither adaptive as its left half nor as its right one."""
+    pixels = np.full((150, 320, 3), 128, np.uint8)
+    pixels[:, 160:] = np.random.default_rng(0).integers(0, 256, (150, 160, 3))
+    Image.fromarray(pixels).save(tmp_path / "picture.png")
+    return tmp_path / "picture.png"
+
+
+def finished(news) -> Finished:
+    *before, last = [item for item in news if item is not None]
+    assert isinstance(before[0], Begun) and isinstance(before[-1], Advanced)
+    assert before[-1].done == before[-1].total == before[0].total
+    assert isinstance(last, Finished)
+    return last
+
+
+def test_a_run_gives_the_file_its_plan_and_where_the_time_went(shared, picture, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    stats = shared.get().measure(picture)
+    result = finished(upscale(shared, picture, out, {"seed": 5, "overlap": 0.0}, stats, threading.Event()))
+    assert result.file == out / "picture.png" and result.after.size == (600, 1280)
+    assert (read_settings(result.file) or {})["seed"] == 5
+    assert list(result.timings) == ["Reading and planning", "Networks", "Colours and stages", "Writing"]
+    assert min(result.timings.values()) > 0
+    assert shared.seconds_for(result.plan) == pytest.approx(result.seconds)
+
+
+@pytest.mark.parametrize(("spot", "corner"), [((0.0, 0.0), (0, 0)), ((1.0, 1.0), (22, 192)), ((0.5, 0.5), (11, 96))])
+def test_a_quick_look_is_at_the_spot_and_decided_as_for_the_whole_picture(shared, picture, spot, corner):
+    sampler, adaptive = shared.get(), {"adaptive_scheduler": True, "adaptive_guidance": True, "overlap": 0.0}
+    stats = sampler.measure(picture)
+    result = finished(quick_look(shared, picture, spot, adaptive, stats, threading.Event()))
+    whole, (top, left) = np.asarray(Image.open(picture)), corner
+    assert np.array_equal(result.before.rgb, whole[top : top + 128, left : left + 128])
+    assert result.after.size == (512, 512) and result.file is None
+    plan = sampler.plan(picture, stats=stats, **adaptive)
+    assert result.plan == plan
+    fixed = {"timesteps": list(plan.timesteps), "cfg_scale": plan.cfg_scale, "overlap": 0.0}
+    assert np.array_equal(result.after.rgb, sampler.upscale(result.before.rgb, **fixed).picture)
+
+
+def test_a_run_that_was_stopped_ends_at_its_next_tile_batch(shared, picture, tmp_path):
+    stop, out = threading.Event(), tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(Cancelled):
+        for item in upscale(shared, picture, out, {}, None, stop):
+            if isinstance(item, Begun):
+                stop.set()
+    assert list(out.iterdir()) == []

@@ -1,0 +1,87 @@
+"""A picture, what was measured of it and what will come of it, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from utils.models.downloading import readable_size
+from utils.page import markup
+from utils.page.cost import free_memory, memory
+from utils.page.display import preview_uri, progress_uri
+from utils.pictures.picture import Picture
+from utils.planning.adaptive import BLUR_OF_STEPS, NOISY
+from utils.planning.plan import Plan
+from utils.planning.statistics import ImageStats
+
+if TYPE_CHECKING:
+    from sampler_invsr import InvSamplerSR
+
+_NOISE = ((1.0, "hardly any noise"), (NOISY, "a little noise"), (10.0, "noisy"), (float("inf"), "very noisy"))
+_BLUR = ((BLUR_OF_STEPS[2], "sharp"), (BLUR_OF_STEPS[4], "soft"), (float("inf"), "blurred"))
+_COMPLEXITY = ((0.3, "little detail"), (0.6, "some detail"), (float("inf"), "much detail"))
+"""Up to which value a measure is called so."""
+
+
+def summary(picture: Picture) -> str:
+    """A small copy of the input, its facts and what could not be read of it."""
+    depth = {"uint8": "8-bit", "uint16": "16-bit"}.get(picture.rgb.dtype.name, "floating-point")
+    kept = [name for name, value in (("transparency", picture.alpha), ("colour profile", picture.icc), ("EXIF", picture.exif)) if value is not None]
+    facts = [("Input", f"{wide_by_high(picture.size)}, {depth} {'grey' if picture.grey else 'colour'}")]
+    if kept:
+        facts.append(("Kept", ", ".join(kept)))
+    notes = "".join(markup.notice(f"Note: {note}") for note in picture.notes)
+    image = markup.picture(preview_uri(picture), "The chosen picture; click on it for a quick look at that place", "chosen")
+    return image + markup.facts(facts) + notes
+
+
+def detected(stats: ImageStats) -> str:
+    """Noise, blur and complexity, in words and figures."""
+    noise, blur, complexity = _called(stats.noise, _NOISE), _called(stats.blur, _BLUR), _called(stats.complexity, _COMPLEXITY)
+    words = f"{noise} (sigma {stats.noise:.1f}), {blur} ({stats.blur:.1f} px), {complexity} ({stats.complexity:.2f})"
+    return markup.facts([("Seen", words[0].upper() + words[1:])])
+
+
+def prospect(plan: Plan, sampler: InvSamplerSR, seconds: float | None) -> str:
+    """What comes out, and what it takes; with a warning where that is more than there is."""
+    tiles = plan.tile_count
+    work = [f"{tiles} tile{'s' if tiles > 1 else ''} of {plan.patch} × {plan.patch}"]
+    if seconds is not None:
+        work.append(f"about {duration(seconds)}")
+    needed, free = memory(plan, sampler.spec, sampler.dtype), free_memory(sampler.device)
+    work.append(f"up to {readable_size(needed)} of memory")
+    h, w = plan.output_size
+    facts = markup.facts([("Output", f"{wide_by_high(plan.output_size)} ({h * w / 1e6:.1f} megapixels)"), ("Work", ", ".join(work))])
+    if needed <= free:
+        return facts
+    return facts + markup.notice(
+        f"This may not fit: only {readable_size(free)} of memory are free. A smaller chopping size, no guidance or a smaller picture takes less."
+    )
+
+
+def why(plan: Plan, plan_picture: str, timings: Mapping[str, float]) -> str:
+    """The decisions, the picture of the tiles and where the time went. plan_picture: an address."""
+    image = markup.picture(plan_picture, "The tiles over the complexity of the picture, from dark blue for simple to yellow for detailed", "plan")
+    took = markup.facts((step, f"{seconds:.2f} s") for step, seconds in timings.items())
+    return markup.reasons(plan.reasons) + took + image
+
+
+def plan_picture_uri(plan: Plan, stats: ImageStats, picture: Picture) -> str:
+    from utils.pictures.plan_picture import draw_plan
+
+    return progress_uri(draw_plan(plan, stats.complexity_map, picture.rgb))
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def wide_by_high(size: tuple[int, int]) -> str:
+    return f"{size[1]} × {size[0]}"
+
+
+def _called(value: float, names: tuple[tuple[float, str], ...]) -> str:
+    return next(name for limit, name in names if value < limit)

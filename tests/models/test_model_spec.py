@@ -33,7 +33,7 @@ def test_facts_of_both_kinds_of_latents(folder):
     assert spec.timesteps == (1, 250) and spec.has_text
     tiny = PROJECT / "weights" / "tiny"
     spec = read_model_spec(tiny, json.loads((tiny / "noise_predictor" / "config.json").read_text())["config"], None)
-    assert (spec.scale, spec.latent_factor, spec.latent_channels, spec.lq_multiple) == (4, 4, 48, 4)
+    assert (spec.scale, spec.latent_factor, spec.latent_channels, spec.lq_multiple) == (4, 4, 48, 1)
     assert spec.timesteps == (1, 1000) and not spec.has_text
 
 

@@ -62,7 +62,7 @@ def test_every_adaptive_decision_is_in_the_plan_with_its_reason():
         "Clean (sigma 0.5) and blurred (blur 2.0): three steps from timestep 200.",
         "Complexity 0.50: guidance 1.50",
         "overlapping by 25% where the picture is simple and up to 50% where it is detailed",
-        "Noise sigma 0.5: consistency 0.97.",
+        "Noise sigma 0.5: consistency 1.00.",
         "edges enhanced by 0.15 of at most 0.3",
         "Fusion (weighted) of results with 3 steps and 1 step: every tile goes through the networks twice.",
     ):

@@ -224,6 +224,7 @@ def _quantisation(coefficients: np.ndarray) -> np.ndarray | None:
     squares are multiples of 8 by themselves.
     """
     best, most = None, CLEAR_ODDS
+    coefficients = np.unique(np.rint(coefficients * 16) / 16, axis=0)  # blocks that repeat, as in a drawing, tell no more than one
     for quality in QUALITIES:
         steps = _steps_of_quality(quality)
         multiples = coefficients / steps

@@ -42,7 +42,8 @@ class Logbook:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._accelerator.end_training()
+        for tracker in self._accelerator.trackers:
+            tracker.finish()
         self._accelerator.trackers = []
 
     def figures(self, values: Mapping[str, float], step: int) -> None:

@@ -44,7 +44,12 @@ def train(recipe: Recipe, data: Path, run: Path, resume: bool = False, export: P
     run.mkdir(parents=True, exist_ok=True)
     accelerator.print(f"{len(training)} training and {len(held_out)} validation pictures, step {trainer.step} of {recipe.steps}", flush=True)
     with Logbook(accelerator, recipe, run, trainer.step) as log, stop_requests() as stopping:
-        return _train(trainer, run, export, log, stopping)
+        code = _train(trainer, run, export, log, stopping)
+    # What wraps the task for several processes has to be gone before their group is: destroyed the other way round, the two wait for each other.
+    trainer.model = None
+    accelerator.free_memory()
+    accelerator.end_training()
+    return code
 
 
 def export_run(recipe: Recipe, run: Path, export: Path) -> int:

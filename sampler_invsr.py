@@ -198,9 +198,10 @@ class InvSamplerSR:
         timings: dict[str, float] = {}
         lq, alpha = _visible_colours(picture), picture.alpha
         with _timed(timings, "planning"), memory_errors_explained():
-            plan = make_plan(picture.size, settings, self.spec, _stats_where_needed(lq, settings))
+            stats = _stats_where_needed(lq, settings)
+            plan = make_plan(picture.size, settings, self.spec, stats)
         with _timed(timings, "networks"), memory_errors_explained():
-            canvases, plan, notes = self._compute_within_memory(lq, plan, settings, on_progress)
+            canvases, plan, notes = self._compute_within_memory(lq, plan, stats, settings, on_progress)
             picture = replace(picture, notes=(*picture.notes, *notes))
         with _timed(timings, "stages"), memory_errors_explained():
             sr = self._finish(canvases, lq, plan)
@@ -218,13 +219,13 @@ class InvSamplerSR:
             return _measured(_visible_colours(picture))
 
     def _compute_within_memory(
-        self, lq: torch.Tensor, plan: Plan, settings: Settings, on_progress: OnProgress | None
+        self, lq: torch.Tensor, plan: Plan, stats: ImageStats | None, settings: Settings, on_progress: OnProgress | None
     ) -> tuple[tuple[torch.Tensor, ...], Plan, list[str]]:
         """`_compute`, with smaller tiles where the planned ones, one at a time, are too much; the plan as it was carried out, and sentences on it."""
         from utils.models.device import free_memory, is_out_of_memory
         from utils.models.remedies import Remedies, amended, smaller_patch
 
-        stats, planned = _stats_where_needed(lq, settings), plan.patch
+        planned = plan.patch
         while True:
             remedies = Remedies(plan.tile_batch)
             try:

@@ -272,6 +272,15 @@ def test_every_picture_of_a_batch_decides_for_itself(sampler, photo):
     assert plans[0].timesteps != plans[1].timesteps and plans[0].cfg_scale != plans[1].cfg_scale
 
 
+def test_a_picture_is_measured_once(sampler, photo, monkeypatch):
+    from utils.pictures import analysis
+
+    measured, measure = [], analysis.measure
+    monkeypatch.setattr(analysis, "measure", lambda rgb: measured.append(rgb) or measure(rgb))
+    sampler.upscale(photo[:40, :40].astype(np.uint8), adaptive_guidance=True, consistency="auto")
+    assert len(measured) == 1
+
+
 def test_draws_can_be_given_for_each_picture_of_a_batch(sampler):
     adaptive = sampler.with_settings(adaptive_guidance=True)
     lq = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))

@@ -7,7 +7,6 @@ import json
 import math
 import os
 import platform
-import secrets
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -26,6 +25,7 @@ from utils.evaluation.measures import MEASURES, Measure
 from utils.evaluation.plots import box_plot, gain_plot
 from utils.evaluation.summary import Gain, Spread, folders, gain, gains, ranked, spread, summary
 from utils.jobs.output_folder import make_folder
+from utils.pictures.whole_files import write_whole
 from utils.planning.errors import UserError
 
 HERE = Path(__file__).parent
@@ -68,7 +68,7 @@ def write_report(comparison: Comparison, facts: Facts, folder: Path) -> list[Pat
     contents = {"results.csv": as_csv(comparison), "results.json": as_json(comparison, facts), "report.html": as_html(comparison, facts)}
     for name, text in contents.items():
         assert text.encode().startswith(MARKS[name])
-        _write_whole(folder / name, text)
+        write_whole(folder / name, text.encode())
     return [folder / name for name in contents]
 
 
@@ -264,15 +264,3 @@ def _begins_with(path: Path, mark: bytes) -> bool:
             return stream.read(len(mark)) == mark
     except OSError:
         return False
-
-
-def _write_whole(path: Path, text: str) -> None:
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(part, path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}); check the folder's permissions and free space.") from None
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)

@@ -185,7 +185,7 @@ class Job:
     def _write_step(self, work: _Work) -> Row:
         try:
             self._step(work, self._write)
-        except Exception:
+        except Exception:  # whatever it is, it goes on up; the manifest only hears of it first
             if self.manifest.is_open:
                 with suppress(UserError):
                     self.manifest.append(self._entry(work, "failed"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from utils.jobs.output_folder import write_whole
+from utils.pictures.whole_files import write_whole
 
 REPORT_JSON, REPORT_CSV = "report.json", "report.csv"
 COLUMNS: tuple[str, ...] = ("input", "output", "status", "seconds", "message")
@@ -62,9 +62,13 @@ def summarised(rows: Sequence[Row], seconds: float, stopped: str = "") -> Summar
 def write_report(rows: Sequence[Row], summary: Summary, root: Path, out_folder: Path) -> None:
     """Write report.json and report.csv into `out_folder`. UserError if that cannot be."""
     files = [row.relative_to(root, out_folder) for row in rows]
-    write_whole(out_folder / REPORT_JSON, json.dumps({"files": files, "summary": summary.__dict__}, indent=1) + "\n")
+    _write_text(out_folder / REPORT_JSON, json.dumps({"files": files, "summary": summary.__dict__}, indent=1) + "\n")
     table = io.StringIO()
     writer = csv.DictWriter(table, COLUMNS)
     writer.writeheader()
     writer.writerows(files)
-    write_whole(out_folder / REPORT_CSV, table.getvalue())
+    _write_text(out_folder / REPORT_CSV, table.getvalue())
+
+
+def _write_text(path: Path, text: str) -> None:
+    write_whole(path, text.encode("utf-8", errors="backslashreplace"))  # names of files may hold what UTF-8 cannot

@@ -1,6 +1,7 @@
 """Edge-preserving enhancement: more contrast at edges, none in flat areas, no halos beyond what the strength allows."""
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -29,27 +30,20 @@ def _sharpened(rgb: torch.Tensor) -> torch.Tensor:
     """At full strength."""
     lowest = highest = blurred = rgb
     for axis in (2, 3):  # all three can be had one axis after the other
-        lowest, highest, blurred = _smallest(lowest, axis), _largest(highest, axis), _blurred(blurred, axis)
+        lowest, highest, blurred = _extreme(lowest, axis, torch.minimum), _extreme(highest, axis, torch.maximum), _blurred(blurred, axis)
     allowed = (highest - lowest).mul_(OVERSHOOT)
     detail = torch.sub(rgb, blurred, out=blurred)
     edges = attention_map(rgb).square_()  # squared, so that grain stays next to nothing
     return torch.addcmul(rgb, detail, edges, value=GAIN).clamp_(lowest.sub_(allowed).clamp_(min=0), highest.add_(allowed).clamp_(max=1))
 
 
-def _largest(x: torch.Tensor, axis: int) -> torch.Tensor:
+def _extreme(x: torch.Tensor, axis: int, choose: Callable[..., torch.Tensor]) -> torch.Tensor:
+    """The largest or the smallest of the neighbours, as `choose` is torch.maximum or torch.minimum."""
     first, second, *others = _neighbours(x, axis)
-    largest = torch.maximum(first, second)
+    extreme = choose(first, second)
     for other in others:
-        torch.maximum(largest, other, out=largest)
-    return largest
-
-
-def _smallest(x: torch.Tensor, axis: int) -> torch.Tensor:
-    first, second, *others = _neighbours(x, axis)
-    smallest = torch.minimum(first, second)
-    for other in others:
-        torch.minimum(smallest, other, out=smallest)
-    return smallest
+        choose(extreme, other, out=extreme)
+    return extreme
 
 
 def _blurred(x: torch.Tensor, axis: int) -> torch.Tensor:

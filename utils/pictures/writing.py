@@ -1,8 +1,6 @@
 """Writing results: whole or not at all, and never over a file that is not ours to replace."""
 
-import contextlib
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +8,7 @@ from utils.pictures.encoding import encoded
 from utils.pictures.formats import output_format
 from utils.pictures.picture import Picture
 from utils.pictures.provenance import made_by_us
+from utils.pictures.whole_files import write_whole
 from utils.planning.errors import UserError
 
 
@@ -34,16 +33,5 @@ def save(
     if not target.parent.is_dir():
         raise UserError(f"{target} cannot be written: {target.parent} is not a folder; make it first or choose another.")
     data, notes = encoded(picture, kind, metadata, keep_metadata)
-    part = target.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        with part.open("xb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(part, target)
-    except OSError as error:
-        raise UserError(f"{target} cannot be written: {error.strerror or error}; check the folder's permissions and free space.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+    write_whole(target, data)
     return tuple(notes)

@@ -18,8 +18,8 @@ from sampler_invsr import DEFAULT_CONFIG, InvSamplerSR
 from utils.page.address import check_address
 from utils.page.shared_sampler import SharedSampler
 from utils.planning.arguments import OneLineParser
+from utils.planning.checked_settings import make_settings
 from utils.planning.errors import UserError
-from utils.planning.settings import make_settings
 
 if TYPE_CHECKING:
     import gradio as gr

@@ -178,7 +178,7 @@ def main() -> None:
     from sampler_invsr import InvSamplerSR
     from utils.pictures.analysis import measure
     from utils.pictures.plan_picture import draw_plan
-    from utils.planning.settings import parse_assignments
+    from utils.planning.checked_settings import parse_assignments
 
     parser = argparse.ArgumentParser(description="Compare fixed and smart chopping.")
     parser.add_argument("--pictures", type=Path, required=True, help="folder of good pictures")

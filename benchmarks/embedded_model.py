@@ -20,7 +20,7 @@ def serve(dtype: str, settings: list[str]) -> None:
 
     from sampler_invsr import InvSamplerSR
     from utils.jobs.self_check import peak_memory
-    from utils.planning.settings import parse_assignments
+    from utils.planning.checked_settings import parse_assignments
 
     start = time.perf_counter()
     sampler = InvSamplerSR({**parse_assignments(settings), "dtype": dtype})

@@ -93,7 +93,7 @@ def serve(page_files: Path):
     """serve(make, settings) -> (address of a page, its SharedSampler); the model begins to load with `.start()`."""
     from app import build_page, launch
     from utils.page.shared_sampler import SharedSampler
-    from utils.planning.settings import make_settings
+    from utils.planning.checked_settings import make_settings
 
     def serve(make: Any, settings: Any) -> tuple[str, SharedSampler]:
         shared = SharedSampler(make, make_settings(settings))

@@ -21,8 +21,8 @@ from sampler_invsr import InvSamplerSR
 from utils.pictures.picture import Picture
 from utils.pictures.provenance import read_settings
 from utils.pictures.writing import save
+from utils.planning.checked_settings import make_settings
 from utils.planning.errors import UserError
-from utils.planning.settings import make_settings
 
 PROJECT = Path(__file__).resolve().parents[1]
 SLOWEST = 60_000  # milliseconds

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import sampler_invsr
 from tests.conftest import PIPELINE_TINY, PROJECT
+from utils.jobs import command_line
 
 MODEL = [
     f"sd_pipe.params.pretrained_model_name_or_path={PIPELINE_TINY}",
@@ -27,7 +27,7 @@ def picture(path, size=(20, 30), seed=0):
 
 def test_one_picture(tmp_path, capsys):
     source = picture(tmp_path / "a.png")
-    assert sampler_invsr.main(["-i", str(source), "-o", str(tmp_path / "out"), *MODEL]) == 0
+    assert command_line.main(["-i", str(source), "-o", str(tmp_path / "out"), *MODEL]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "out" / "a.png")
     assert Image.open(tmp_path / "out" / "a.png").size == (120, 80)
 
@@ -35,13 +35,13 @@ def test_one_picture(tmp_path, capsys):
 def test_what_is_to_be_known_of_a_result_is_said(tmp_path, capsys):
     frames = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
-    assert sampler_invsr.main(["-i", str(tmp_path / "moving.gif"), "-o", str(tmp_path / "out"), *MODEL]) == 0
+    assert command_line.main(["-i", str(tmp_path / "moving.gif"), "-o", str(tmp_path / "out"), *MODEL]) == 0
     assert "note: moving.gif: The file has several frames; the first was used." in capsys.readouterr().err
 
 
 def test_settings_reach_the_result_as_in_python(tmp_path, sampler):
     source = picture(tmp_path / "a.png", (70, 66))
-    assert sampler_invsr.main(["-i", str(source), "-o", str(tmp_path / "out"), *MODEL, "timesteps=[200,100]", "seed=7", "cfg_scale=2"]) == 0
+    assert command_line.main(["-i", str(source), "-o", str(tmp_path / "out"), *MODEL, "timesteps=[200,100]", "seed=7", "cfg_scale=2"]) == 0
     expected = sampler.upscale(source, timesteps=[200, 100], seed=7, cfg_scale=2).picture
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "a.png")), expected)
 
@@ -49,7 +49,7 @@ def test_settings_reach_the_result_as_in_python(tmp_path, sampler):
 def test_a_folder_with_a_bad_file(tmp_path, capsys):
     picture(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"")
-    assert sampler_invsr.main(["-i", str(tmp_path), "-o", str(tmp_path / "out"), "--bs", "2", *MODEL]) == 3
+    assert command_line.main(["-i", str(tmp_path), "-o", str(tmp_path / "out"), "--bs", "2", *MODEL]) == 3
     error = capsys.readouterr().err
     assert "failed: " in error and "b.png" in error and "1 of 2 pictures" in error
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "manifest.jsonl", "report.csv", "report.json"]
@@ -60,16 +60,16 @@ def test_a_tree_of_folders_in_another_format_and_again(tmp_path, capsys):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         picture(tmp_path / "in" / name, (16, 18))
     words = ["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--recursive", "--format", "webp", "--no-metadata", *MODEL]
-    assert sampler_invsr.main(["--dry-run", *words]) == 0
+    assert command_line.main(["--dry-run", *words]) == 0
     told = capsys.readouterr().out
     assert "3 of 3 files to upscale: 3 tiles" in told and "known when a first picture is done" in told and not (tmp_path / "out").exists()
     for written in ("3 of 3 pictures written,", "0 of 3 pictures written, 3 done before and unchanged,"):
-        assert sampler_invsr.main(words) == 0
+        assert command_line.main(words) == 0
         output = capsys.readouterr()
         expected = [str(tmp_path / "out" / name) for name in ("a.webp", "sub/a.bmp.webp", "sub/a.png.webp")]
         assert output.out.splitlines() == expected and written in output.err
     assert Image.open(tmp_path / "out" / "sub" / "a.bmp.webp").format == "WEBP"
-    assert sampler_invsr.main(["--dry-run", *words[:-1], "color_fix=wavelet"]) == 0
+    assert command_line.main(["--dry-run", *words[:-1], "color_fix=wavelet"]) == 0
     assert "3 of 3 files to upscale" in capsys.readouterr().out
 
 
@@ -77,7 +77,7 @@ def test_parts_of_a_folder(tmp_path, capsys):
     for name in "abc":
         picture(tmp_path / f"{name}.png", (16, 18))
     for part, names in (("1/2", "ac"), ("2/2", "b")):
-        assert sampler_invsr.main(["-i", str(tmp_path), "-o", str(tmp_path / "out"), "--shard", part, *MODEL]) == 0
+        assert command_line.main(["-i", str(tmp_path), "-o", str(tmp_path / "out"), "--shard", part, *MODEL]) == 0
         assert capsys.readouterr().out.split() == [str(tmp_path / "out" / f"{name}.png") for name in names]
 
 
@@ -85,18 +85,18 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path, capsys, m
     for name in "abc":
         picture(tmp_path / f"{name}.png", (16, 18))
     words = ["-i", str(tmp_path), "-o", str(tmp_path / "out"), *MODEL]
-    show = sampler_invsr._print_row
+    show = command_line._print_row
 
     def interrupt(row):
         show(row)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(sampler_invsr, "_print_row", interrupt)
-        assert sampler_invsr.main(words) == 130
+        patch.setattr(command_line, "_print_row", interrupt)
+        assert command_line.main(words) == 130
     assert "The same command again goes on" in capsys.readouterr().err and (tmp_path / "out" / "a.png").exists()
     assert not list((tmp_path / "out").glob(".*"))
-    assert sampler_invsr.main(words) == 0 and len(capsys.readouterr().out.split()) == 3
+    assert command_line.main(words) == 0 and len(capsys.readouterr().out.split()) == 3
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_wrong_use_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys
     (tmp_path / "bare").mkdir()
     before = sorted(tmp_path.rglob("*"))
     given = [word.split("=")[0] for word in arguments]
-    assert sampler_invsr.main([*arguments, *(word for word in MODEL if word.split("=")[0] not in given)]) == 2
+    assert command_line.main([*arguments, *(word for word in MODEL if word.split("=")[0] not in given)]) == 2
     output = capsys.readouterr()
     lines = output.err.strip().splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: ") and any(part in lines[0] for part in words.split("|")), output.err
@@ -148,28 +148,28 @@ def test_wrong_use_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys
 @pytest.mark.parametrize("arguments", [["--bogus"], ["-i"], ["--bs", "many"]])
 def test_wrong_options_are_one_line_and_exit_code_2(capsys, arguments):
     with pytest.raises(SystemExit) as caught:
-        sampler_invsr.main(arguments)
+        command_line.main(arguments)
     error = capsys.readouterr().err
     assert caught.value.code == 2 and error.startswith("error: ") and error.count("\n") == 1
 
 
 def test_settings_may_stand_anywhere(tmp_path):
     source = picture(tmp_path / "a.png")
-    assert sampler_invsr.main(["seed=7", "-i", str(source), *MODEL[:2], "-o", str(tmp_path / "out"), *MODEL[2:]]) == 0
+    assert command_line.main(["seed=7", "-i", str(source), *MODEL[:2], "-o", str(tmp_path / "out"), *MODEL[2:]]) == 0
 
 
 def test_the_bar_counts_tiles_also_after_a_picture_that_failed_midway(monkeypatch):
     bars = []
     monkeypatch.setattr("tqdm.tqdm", lambda **options: bars.append(Bar(options["total"])) or bars[-1])
     calls = [(1, 4), (2, 4), (2, 2), (1, 3), (2, 3), (3, 3)]  # a picture of 4 tiles fails after 2, one of 2 and one of 3 follow
-    sampler_invsr._with_progress_bar(lambda on_progress: [on_progress(*call, None) for call in calls])
+    command_line._with_progress_bar(lambda on_progress: [on_progress(*call, None) for call in calls])
     assert (bars[0].n, bars[0].total) == (7, 9)
 
 
 def test_the_bar_of_downloads_follows_the_bytes(monkeypatch):
     bars = []
     monkeypatch.setattr("tqdm.tqdm", lambda **options: bars.append(Bar(options["total"])) or bars[-1])
-    on_download = sampler_invsr._download_bar()
+    on_download = command_line._download_bar()
     for done, total in [(10, 100), (60, 100), (100, 100), (5, 7), (7, 7)]:
         on_download(done, total)
     assert [(bar.n, bar.total) for bar in bars] == [(100, 100), (7, 7)]
@@ -202,10 +202,10 @@ def test_help_is_quick_and_imports_nothing_heavy():
 
 
 def test_self_check_tells_a_sane_result_from_a_broken_one(capsys):
-    assert sampler_invsr.main(["--self-check", "dtype=float32"]) == 0
+    assert command_line.main(["--self-check", "dtype=float32"]) == 0
     report = capsys.readouterr().out
     assert "The result is sane" in report and all(
         word in report for word in ("device", "precision", "versions", "seconds", "peak memory", "consistency")
     )
-    assert sampler_invsr.main(["--self-check", *MODEL]) == 1  # random weights
+    assert command_line.main(["--self-check", *MODEL]) == 1  # random weights
     assert "NOT sane" in capsys.readouterr().out

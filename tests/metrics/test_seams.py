@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from utils.metrics.seams import Tiling, seam_score, tiling_from_json, tiling_of
+from utils.planning.checked_settings import make_settings
 from utils.planning.geometry import Box
 from utils.planning.model_spec import ModelSpec
 from utils.planning.plan import make_plan
-from utils.planning.settings import make_settings
 
 SPEC = ModelSpec("some", 4, 4, 48, 16, (1, 1000), False)
 TWO = Tiling((32, 64), (Box(0, 0, 32, 32), Box(0, 32, 32, 64)), 4)

@@ -12,8 +12,8 @@ from tests.conftest import PIPELINE_TINY, PROJECT
 from utils.models import model_loading
 from utils.models.conditioning import KEPT_PROMPTS, TextConditioner
 from utils.models.device import choose_device, choose_dtype, choose_vae_dtype
+from utils.planning.checked_settings import make_settings
 from utils.planning.errors import UserError
-from utils.planning.settings import make_settings
 
 PREDICTOR = PIPELINE_TINY / "noise_predictor" / "noise_predictor.safetensors"
 SHAPE = json.loads((PREDICTOR.parent / "config.json").read_text())["config"]

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from utils.page.cost import free_memory, memory, tile_work, work
+from utils.planning.checked_settings import make_settings
 from utils.planning.model_spec import ModelSpec
 from utils.planning.plan import Plan, make_plan
-from utils.planning.settings import make_settings
 
 AUTOENCODER = ModelSpec("model", 4, 8, 4, 16, (1, 1000), has_text=True)
 TRANSFORM = replace(AUTOENCODER, latent_factor=4, latent_channels=48)

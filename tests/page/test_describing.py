@@ -10,9 +10,9 @@ import torch
 from utils.page import describing
 from utils.page.describing import detected, duration, plan_picture_uri, prospect, summary, why
 from utils.pictures.picture import Picture
+from utils.planning.checked_settings import make_settings
 from utils.planning.model_spec import ModelSpec
 from utils.planning.plan import make_plan
-from utils.planning.settings import make_settings
 from utils.planning.statistics import ComplexityMap, ImageStats
 
 SPEC = ModelSpec("model", 4, 8, 4, 16, (1, 1000), has_text=True)

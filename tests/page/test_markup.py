@@ -4,7 +4,7 @@ import pytest
 
 from utils.page import markup
 from utils.page.shared_sampler import LoadingState
-from utils.planning.settings import make_settings
+from utils.planning.checked_settings import make_settings
 
 
 @pytest.mark.parametrize("piece", [markup.error, markup.notice, markup.success, markup.empty, lambda words: markup.progress(words, 0.5)])

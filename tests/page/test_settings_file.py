@@ -8,8 +8,8 @@ import pytest
 from utils.page.settings_file import restored, written
 from utils.pictures.picture import Picture
 from utils.pictures.writing import save
+from utils.planning.checked_settings import make_settings, with_overrides
 from utils.planning.errors import UserError
-from utils.planning.settings import make_settings, with_overrides
 
 OWN = {"seed": 7, "timesteps": [200, 100], "consistency": "auto", "pch_size": 64, "negative_prompt": None, "smart_chopping": True}
 

@@ -11,9 +11,10 @@ import pytest
 from utils.page.sessions import Sessions
 from utils.page.settings_form import SettingsForm
 from utils.page.shared_sampler import LoadingState, SharedSampler
+from utils.planning.checked_settings import make_settings, with_overrides
 from utils.planning.presets import preset_values
 from utils.planning.schedule import timesteps_for
-from utils.planning.settings import COLOR_FIXES, OFFERED, OPTIONS, Settings, make_settings, with_overrides
+from utils.planning.settings import COLOR_FIXES, OFFERED, OPTIONS, Settings
 
 
 @cache  # Gradio takes a second for each

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from utils.page.shared_sampler import Cancelled, SharedSampler
+from utils.planning.checked_settings import make_settings
 from utils.planning.errors import UserError
-from utils.planning.settings import make_settings
 
 
 def stand_in(settings, announce, on_download=None):

@@ -18,9 +18,10 @@ from utils.pictures.color_fix import (
 )
 from utils.pictures.resampling import bicubic_antialiased
 from utils.pictures.stages import StageContext, run_stages
+from utils.planning.checked_settings import make_settings
 from utils.planning.model_spec import ModelSpec
 from utils.planning.plan import make_plan
-from utils.planning.settings import COLOR_FIXES, HYBRID_MODES, make_settings
+from utils.planning.settings import COLOR_FIXES, HYBRID_MODES
 
 SPEC = ModelSpec(name="test", scale=4, latent_factor=8, latent_channels=4, lq_multiple=16, timesteps=(1, 1000), has_text=True)
 FIXES = [name for name in COLOR_FIXES if name != "none"]

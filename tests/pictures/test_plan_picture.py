@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from utils.pictures.plan_picture import PADDING_COLOUR, draw_plan
+from utils.planning.checked_settings import make_settings
 from utils.planning.geometry import Box, fixed_tiles
 from utils.planning.model_spec import ModelSpec
 from utils.planning.plan import Plan, make_plan
-from utils.planning.settings import make_settings
 from utils.planning.statistics import ComplexityMap
 
 SPEC = ModelSpec("some", 4, 4, 48, 16, (1, 1000), False)

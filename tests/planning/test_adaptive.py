@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from utils.planning.adaptive import adaptive_enhancement, adaptive_guidance, adaptive_timesteps, auto_consistency, needs_statistics
+from utils.planning.checked_settings import make_settings
 from utils.planning.schedule import PUBLISHED
-from utils.planning.settings import Settings, make_settings
+from utils.planning.settings import Settings
 from utils.planning.statistics import ComplexityMap, ImageStats
 
 share = st.floats(0, 1)

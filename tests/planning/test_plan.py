@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from tests.conftest import PARITY, PROJECT
+from utils.planning.checked_settings import make_settings
 from utils.planning.errors import UserError
 from utils.planning.model_spec import ModelSpec
 from utils.planning.plan import Run, make_plan
 from utils.planning.schedule import timesteps_for
-from utils.planning.settings import HIGHEST_SEED, Settings, make_settings
+from utils.planning.settings import HIGHEST_SEED, Settings
 from utils.planning.statistics import ComplexityMap, ImageStats
 
 SPEC = ModelSpec(name="test", scale=4, latent_factor=8, latent_channels=4, lq_multiple=16, timesteps=(1, 1000), has_text=True)

@@ -2,8 +2,9 @@
 
 import pytest
 
+from utils.planning.checked_settings import make_settings, with_overrides
 from utils.planning.presets import DECIDED, PRESETS, preset_of, preset_values
-from utils.planning.settings import OFFERED, OPTIONS, make_settings, matters, with_overrides
+from utils.planning.settings import OFFERED, OPTIONS, matters
 
 
 @pytest.mark.parametrize("name", PRESETS)

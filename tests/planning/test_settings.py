@@ -4,8 +4,9 @@ from omegaconf import OmegaConf
 
 from tests.conftest import PROJECT
 from utils.planning import settings as module
+from utils.planning.checked_settings import make_settings, parse_assignments, with_overrides
 from utils.planning.errors import UserError
-from utils.planning.settings import Settings, leaves, make_settings, parse_assignments, with_overrides
+from utils.planning.settings import Settings, leaves
 
 
 @pytest.mark.parametrize("preset", ["sample-tiny.yaml", "sample-sd-turbo.yaml"])

@@ -15,8 +15,9 @@ from utils.metrics.seams import Tiling, tiling_of
 from utils.models.model_loading import find_pipeline, find_predictor
 from utils.pictures.resampling import bicubic, lanczos
 from utils.pictures.tensors import to_pixels, to_tensor
+from utils.planning.checked_settings import make_settings, parse_assignments
 from utils.planning.errors import UserError
-from utils.planning.settings import Settings, leaves, make_settings, parse_assignments
+from utils.planning.settings import Settings, leaves
 
 if TYPE_CHECKING:
     from sampler_invsr import InvSamplerSR

@@ -7,8 +7,9 @@ import yaml
 from omegaconf import OmegaConf
 
 from utils.pictures.provenance import read_settings
+from utils.planning.checked_settings import make_settings, with_overrides
 from utils.planning.errors import UserError
-from utils.planning.settings import DOTTED_NAMES, OFFERED, OPTIONS, Settings, make_settings, value_of, with_overrides
+from utils.planning.settings import DOTTED_NAMES, OFFERED, OPTIONS, Settings, value_of
 
 FILE_NAME = "settings.yaml"
 _HEADER = "# How to upscale; the model is chosen where the program is started.\n"

@@ -12,10 +12,11 @@ from utils.page import markup, settings_file
 from utils.page.errors import explained, in_labels
 from utils.page.sessions import Sessions
 from utils.page.shared_sampler import SharedSampler
+from utils.planning.checked_settings import with_overrides
 from utils.planning.errors import UserError
 from utils.planning.presets import DECIDED, PRESETS, preset_of, preset_values
 from utils.planning.schedule import PUBLISHED, timesteps_for
-from utils.planning.settings import AUTO, BASICS, DOTTED_NAMES, OFFERED, OPTIONS, Settings, leaves, matters, value_of, with_overrides
+from utils.planning.settings import AUTO, BASICS, DOTTED_NAMES, OFFERED, OPTIONS, Settings, leaves, matters, value_of
 
 Updates = dict[Any, Any]  # component -> its new value
 

@@ -21,9 +21,9 @@ from utils.models.noise_predictor import NoisePredictor
 from utils.models.part_loading import load_part, load_scheduler_config
 from utils.models.predictor_loading import load_noise_predictor
 from utils.pictures.resampling import bicubic
+from utils.planning.checked_settings import make_settings
 from utils.planning.errors import UserError
 from utils.planning.model_spec import read_model_spec
-from utils.planning.settings import make_settings
 from utils.training.dataset import DEGRADED_PAIRS, Batch, Pair, TrainingBatches, to_tensor, validation_pairs
 from utils.training.embedded_model import network_arguments
 from utils.training.export import export_predictor

@@ -1,0 +1,163 @@
+"""The command line of the sampler: `python sampler_invsr.py --help`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sampler_invsr import DEFAULT_CONFIG, InvSamplerSR
+from utils.planning.arguments import OneLineParser
+from utils.planning.checked_settings import make_settings, parse_assignments
+from utils.planning.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sampler_invsr import OnProgress
+    from utils.jobs.report import Row, Summary
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    options = _parser().parse_intermixed_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may hold what a terminal cannot show
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a picture, the reader says in its own words
+    try:
+        return _self_check(options) if options.self_check else _upscale_paths(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped; finished pictures are kept. The same command again goes on from there.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(
+        description="Upscale a picture, or every picture in a folder, four times.",
+        epilog="Exit codes: 0 all written, or a sane self-check; 1 a self-check that is not sane; 2 wrong usage, settings or single input, nothing"
+        " written; 3 some files of a folder failed; 130 stopped. In a folder, what is done and unchanged is not done again.",
+    )
+    parser.add_argument("-i", "--input", metavar="IN", help="a picture or a folder of pictures")
+    parser.add_argument("-o", "--output", metavar="OUT", help="the folder for the results, made if missing; each is OUT/<stem>.png")
+    parser.add_argument("--config", default=str(DEFAULT_CONFIG), help="settings file (default: the embedded model)")
+    parser.add_argument("--recursive", action="store_true", help="look into subfolders too; the results lie in the same tree")
+    parser.add_argument("--format", default="png", help="of the results: png, webp, tiff or jpg (default: png; all but jpg are lossless)")
+    parser.add_argument("--no-metadata", action="store_true", help="keep neither EXIF (with places) and XMP, nor how the result was made")
+    parser.add_argument("--tolerant", action="store_true", help="of damaged pictures, take what can be decoded")
+    parser.add_argument("--overwrite", action="store_true", help="also replace files that this program did not make")
+    parser.add_argument("--shard", default="1/1", metavar="I/N", help="do the I-th of N equal parts of a folder; the others may run elsewhere")
+    parser.add_argument("--dry-run", action="store_true", help="only tell what would be done, and about how long it would take")
+    parser.add_argument("--bs", type=int, default=1, help="pictures worked on at the same time (default: 1)")
+    parser.add_argument(
+        "--self-check",
+        action="store_true",
+        help="only upscale a small shipped picture and report whether this machine does it right",
+    )
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="settings by name, for example timesteps=200,100 color_fix=ycbcr")
+    return parser
+
+
+def _upscale_paths(options: argparse.Namespace) -> int:
+    from utils.jobs.inputs import find_inputs
+    from utils.jobs.job import Watcher
+
+    if not options.input or not options.output:
+        raise UserError("Name a picture or a folder with -i and a folder for the results with -o; --help tells more.")
+    settings, how = make_settings(options.config, parse_assignments(options.settings)), _job_options(options)
+    inputs = find_inputs(Path(options.input), Path(options.output), how["recursive"])  # wrong paths are known before a model is loaded
+    sampler = InvSamplerSR(settings.to_dict(), _say, _download_bar())
+    if options.dry_run:
+        print(sampler.forecast(options.input, options.output, **how))
+        return 0
+    watcher = Watcher(on_row=_print_row, on_end=lambda summary: None if inputs.alone else _print_summary(summary, options.output))
+    rows = _with_progress_bar(lambda on_progress: sampler.inference(options.input, options.output, options.bs, on_progress, watcher=watcher, **how))
+    return 3 if any(row.output is None for row in rows) else 0
+
+
+def _job_options(options: argparse.Namespace) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from utils.jobs.options import JobOptions, parse_shard
+
+    chosen = JobOptions(
+        recursive=options.recursive,
+        overwrite=options.overwrite,
+        keep_metadata=not options.no_metadata,
+        tolerant=options.tolerant,
+        format=options.format,
+        shard=parse_shard(options.shard),
+    )
+    return asdict(chosen)
+
+
+def _print_row(row: Row) -> None:
+    """The result on stdout, what is to be known of it on stderr, beside the bar."""
+    from tqdm import tqdm
+
+    if row.output:
+        tqdm.write(str(row.output), file=sys.stdout)
+    if row.message:
+        tqdm.write(f"{'note' if row.output else 'failed'}: {row.input.name}: {row.message}", file=sys.stderr)
+
+
+def _print_summary(summary: Summary, folder: str) -> None:
+    from tqdm import tqdm
+
+    tqdm.write(f"{summary} Results and report: {folder}.", file=sys.stderr)
+    if summary.stopped:
+        tqdm.write(f"The job ended early: {summary.stopped} The same command again goes on from there.", file=sys.stderr)
+
+
+def _with_progress_bar(work: Callable[[OnProgress], Any]) -> Any:
+    """work(on_progress) under a bar over all tiles of all pictures, on a terminal only."""
+    from threading import get_ident
+
+    from tqdm import tqdm
+
+    counted: dict[int, int] = {}  # tiles done of the picture that each thread is at
+    with tqdm(unit="tile", total=0, disable=None) as bar:
+
+        def on_progress(done: int, total: int, preview: np.ndarray) -> None:
+            before = counted.get(get_ident(), 0)
+            if done <= before or before == 0:  # the next picture, also where the last one failed midway
+                before = 0
+                bar.total += total
+            bar.update(done - before)
+            counted[get_ident()] = done if done < total else 0
+
+        return work(on_progress)
+
+
+def _download_bar() -> Callable[[int, int], None]:
+    """on_download(done, total) that shows a bar of bytes for each download, on a terminal only."""
+    from tqdm import tqdm
+
+    bars: list[Any] = []
+
+    def on_download(done: int, total: int) -> None:
+        if not bars or bars[-1].total != total:
+            bars.append(tqdm(total=total, unit="B", unit_scale=True, desc="downloading", disable=None))
+        bars[-1].update(done - bars[-1].n)
+
+    return on_download
+
+
+def _self_check(options: argparse.Namespace) -> int:
+    from utils.jobs.self_check import self_check
+
+    sampler = InvSamplerSR(make_settings(options.config, parse_assignments(options.settings)).to_dict(), _say, _download_bar())
+    report, sane = self_check(sampler)
+    print(report)
+    return 0 if sane else 1
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr)

@@ -1,0 +1,182 @@
+"""From what people write to checked settings: files, nested values, keywords and words of a command line."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
+
+from utils.planning.errors import UserError
+from utils.planning.schedule import check_timesteps
+from utils.planning.settings import AUTO, DOTTED_NAMES, Settings, leaves, value_of
+
+RANGES = (("guidance_min", "guidance_max"), ("min_overlap", "max_overlap"))
+"""Settings that are the ends of a range: the first must not be above the second."""
+
+KINDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    float | str: f"a number or {AUTO}",
+    str: "a text",
+    str | None: "a text or null",
+    list[int]: "a list of whole numbers such as [200, 100]",
+    dict[str, Any] | None: "a group of values",
+}
+"""How the types of settings are called in messages."""
+
+
+def load_config(path: str | Path) -> DictConfig:
+    """The YAML file at `path`, unchecked; UserError if it cannot be read as settings."""
+    try:
+        config = OmegaConf.load(path)
+    except FileNotFoundError:
+        raise UserError(f"The settings file {path} does not exist; the presets are in the folder configs.") from None
+    except OSError as error:
+        raise UserError(f"The settings file {path} cannot be opened ({error.strerror}); check its name and permissions.") from None
+    except Exception as error:  # the YAML library raises many kinds, and all of them mean the same to the user
+        raise UserError(
+            f"The settings file {path} cannot be read as YAML ({' '.join(str(error).split())[:200]}); correct it or use a preset."
+        ) from None
+    if not isinstance(config, DictConfig):
+        raise UserError(f"The settings file {path} is not a list of names and values; compare it with configs/sample-tiny.yaml.")
+    return config
+
+
+def make_settings(config: Mapping[str, Any] | DictConfig | str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Checked settings from nested values (or a YAML file) over the defaults, and `overrides` by last or dotted name over both."""
+    if isinstance(config, str | Path):
+        config = load_config(config)
+    try:
+        given: dict[Any, Any] = dict(OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config or {})  # type: ignore[arg-type]
+    except InterpolationKeyError as error:
+        raise UserError(f"The settings refer to something that is not there: {str(error).splitlines()[0]}.") from None
+    except (OmegaConfBaseException, TypeError, ValueError):
+        raise UserError("Settings must be a mapping of names to values, an OmegaConf config or the path of a YAML file.") from None
+    layers = [_nested(name, value) for values in (given, dict(overrides or {})) for name, value in _plain(values).items()]
+    return _checked(layers)
+
+
+def with_overrides(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
+    """Settings changed by `overrides` (last or dotted names); the given ones stay as they are."""
+    return make_settings(settings.to_dict(), overrides) if overrides else settings
+
+
+def parse_assignments(words: list[str]) -> dict[str, Any]:
+    """Words like `timesteps=200,100` -> {"timesteps": [200, 100]}; values are read as YAML, texts taken as they are, null as None."""
+    kinds = {name: item.type for name, item in leaves()}
+    parsed: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals or not name:
+            raise UserError(f"'{word}' is not a setting; write name=value, for example seed=7.")
+        kind = kinds.get(DOTTED_NAMES.get(name, name))
+        if kind in (str, str | None):
+            parsed[name] = None if text == "null" else text
+            continue
+        if kind == list[int]:
+            text = f"[{text.strip('[]')}]"  # brackets need quotes in some shells
+        try:
+            parsed[name] = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]  # type: ignore[index]
+        except Exception:  # the YAML library raises many kinds, and all of them mean the same to the user
+            raise UserError(f"The value of '{name}' cannot be read; write it as in YAML, for example timesteps=200,100.") from None
+    return parsed
+
+
+def _plain(values: dict[Any, Any]) -> dict[Any, Any]:
+    """Nested OmegaConf and numpy values as plain ones, null colour fix as "none", one timestep as a list, a whole consistency as a number."""
+    plain: dict[Any, Any] = {name: _plain_value(value) for name, value in values.items()}
+    _refuse_special_texts(plain)
+    if plain.get("color_fix", "none") is None:
+        plain["color_fix"] = "none"
+    if isinstance(plain.get("timesteps"), int):
+        plain["timesteps"] = [plain["timesteps"]]
+    if type(plain.get("consistency")) is int:  # OmegaConf takes the types of a union literally
+        plain["consistency"] = float(plain["consistency"])
+    return plain
+
+
+def _plain_value(value: Any) -> Any:
+    if OmegaConf.is_config(value):
+        return OmegaConf.to_container(value)
+    if isinstance(value, list | tuple):
+        return [_plain_value(item) for item in value]
+    return value.tolist() if hasattr(value, "tolist") else value  # numpy's scalars and arrays, without importing numpy
+
+
+def _nested(name: Any, value: Any) -> dict[str, Any]:
+    """{"pch_size": 64} and {"basesr.chopping.pch_size": 64} both as {"basesr": {"chopping": {"pch_size": 64}}}."""
+    nested: Any = value
+    for part in reversed(DOTTED_NAMES.get(str(name), str(name)).split(".")):
+        nested = {part: nested}
+    return nested
+
+
+def _checked(layers: list[dict[str, Any]]) -> Settings:
+    """The layers over the defaults, with names, types and ranges checked."""
+    merged = OmegaConf.structured(Settings)
+    for layer in layers:
+        _check_names(layer, Settings)
+        try:
+            merged = OmegaConf.merge(merged, layer)
+        except (OmegaConfBaseException, TypeError, ValueError) as error:
+            name = (getattr(error, "full_key", None) or next(iter(layer))).split("[")[0]
+            kind = KINDS.get(dict(leaves())[name].type, "of another kind") if name in dict(leaves()) else "of another kind"
+            raise UserError(f"{name.rsplit('.', 1)[-1]} must be {kind}.") from None
+    settings = OmegaConf.to_object(merged)
+    assert isinstance(settings, Settings)
+    for name, item in leaves():
+        _check_value(name.rsplit(".", 1)[-1], value_of(settings, name), item.metadata)
+    check_timesteps(settings.timesteps)
+    for low, high in RANGES:
+        if value_of(settings, low) > value_of(settings, high):
+            raise UserError(f"{low} must not be above {high}, and {value_of(settings, low):g} is above {value_of(settings, high):g}.")
+    return settings
+
+
+def _check_names(given: Mapping[Any, Any], schema: type, prefix: str = "") -> None:
+    groups = {item.name: type(item.default_factory()) for item in fields(schema) if callable(item.default_factory)}
+    known = {item.name for item in fields(schema)}
+    for name, value in given.items():
+        if name not in known:
+            nearest = get_close_matches(str(name).lower(), sorted(known | set(DOTTED_NAMES)), n=1, cutoff=0.5)
+            hint = f"did you mean {nearest[0]}?" if nearest else "the presets in the folder configs list them all."
+            raise UserError(f"There is no setting {prefix}{name}; {hint}")
+        if is_dataclass(groups.get(name)):
+            if not isinstance(value, Mapping):
+                raise UserError(f"{prefix}{name} is a group of settings, not a value; set one of {', '.join(f.name for f in fields(groups[name]))}.")
+            _check_names(value, groups[name], f"{prefix}{name}.")
+
+
+def _refuse_special_texts(value: Any) -> None:
+    """OmegaConf would look a text like ${oc.env:NAME} up, in the environment of the server for instance, and take ??? for no value."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            _refuse_special_texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _refuse_special_texts(item)
+    elif isinstance(value, str) and ("${" in value or value.strip() == "???"):
+        raise UserError("A setting must not be '???' or contain '${'; write the value itself.")
+
+
+def _check_value(name: str, value: Any, rules: Mapping[str, Any]) -> None:
+    if name == "timesteps" and not all(isinstance(t, int) for t in value):
+        raise UserError(f"timesteps must be {KINDS[list[int]]}.")
+    if isinstance(value, str) and rules.get("choices") and value not in rules["choices"]:
+        raise UserError(f"{name} must be {_allowed(rules)}, not '{value}'.")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        low, high = rules.get("low"), rules.get("high")
+        if math.isnan(value) or (low is not None and value < low) or (high is not None and value > high):
+            raise UserError(f"{name} must be {_allowed(rules)}, not {value}.")
+
+
+def _allowed(rules: Mapping[str, Any]) -> str:
+    words = [f"from {rules['low']} to {rules['high']}"] if rules["low"] is not None else []
+    if choices := rules.get("choices"):
+        words.append(choices[0] if words else f"one of {', '.join(choices)}")
+    return " or ".join(words)

@@ -1,4 +1,5 @@
 import io
+import time
 
 import cv2
 import numpy as np
@@ -26,6 +27,11 @@ def compressed(picture, quality):
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "JPEG", quality=quality)
     return np.asarray(Image.open(file))
+
+
+def in_colour(grey):
+    """[h,w] in 0..255 -> [h,w,3] float32 in [0,1], as `measure` hands it on."""
+    return np.repeat(grey[..., None], 3, 2) / np.float32(255)
 
 
 def half_detailed(h=128, w=192):
@@ -176,11 +182,11 @@ def test_squares_of_a_drawing_are_not_the_blocks_of_jpeg(side):
 @needs_photographs
 def test_jpeg_of_photographs_is_measured():
     grey = [cv2.cvtColor(photograph, cv2.COLOR_RGB2GRAY) for photograph in photographs(8)]
-    assert np.median([jpeg_noise(picture / np.float32(255)) for picture in grey]) < 0.7
+    assert np.median([jpeg_noise(in_colour(picture)) for picture in grey]) < 0.7
     for quality in (90, 75, 50):
         poor = [compressed(picture, quality) for picture in grey]
         errors = [np.std(after.astype(float) - before) for before, after in zip(grey, poor, strict=True)]
-        assert np.median([jpeg_noise(picture / np.float32(255)) for picture in poor]) == pytest.approx(np.median(errors), rel=0.5)
+        assert np.median([jpeg_noise(in_colour(picture)) for picture in poor]) == pytest.approx(np.median(errors), rel=0.5)
 
 
 def reduced(photograph, factor=4):
@@ -204,12 +210,36 @@ def test_jpeg_is_measured_wherever_its_blocks_begin(photo, quality, corner):
     grey, poor_grey = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (photo, poor))
     error = np.std(poor_grey.astype(float) - grey)
     top, left = corner
-    assert jpeg_noise(poor_grey[top:, left:] / np.float32(255)) == pytest.approx(error, rel=0.5)
+    assert jpeg_noise(in_colour(poor_grey[top:, left:])) == pytest.approx(error, rel=0.5)
+
+
+@pytest.mark.parametrize("quality", [75, 50, 30, 15])
+def test_jpeg_is_measured_beside_saturated_colours(quality):
+    """There it goes beyond black and white in one channel, and is cut off, where the luma does not show it: a third was read once, or nothing."""
+    rng = np.random.default_rng(0)
+    soft = cv2.GaussianBlur(rng.uniform(0, 255, (160, 160, 3)), (0, 0), 2)
+    picture = np.rint(128 + 6 * (soft - soft.mean())).clip(0, 255).astype(np.uint8)
+    picture[40:] = np.where(picture[40:] > 128, (250, 40, 4), (6, 60, 252))
+    poor = compressed(picture, quality)
+    grey, poor_grey = (cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in (picture, poor))
+    error = np.std(poor_grey.astype(float) - grey)
+    assert jpeg_noise(poor / np.float32(255)) == pytest.approx(error, rel=0.5)
+
+
+@pytest.mark.parametrize("side", [64, 256, 1024])
+def test_measuring_takes_milliseconds(side):
+    """It stands before everything adaptive. Twice of what it takes on an idle machine is allowed here."""
+    picture, seconds = compressed(grain(np.full((side, side, 3), 120), 20), 60), []
+    for _ in range(3):
+        started = time.process_time()
+        measure(picture)
+        seconds.append(time.process_time() - started)
+    assert min(seconds) < 2 * (0.004 + 0.050 * (side / 1000) ** 2)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_grain_is_not_jpeg(seed):
-    assert jpeg_noise(grain(np.full((96, 96), 120), 2 + 3 * seed, seed) / np.float32(255)) < 1.2
+    assert jpeg_noise(in_colour(grain(np.full((96, 96), 120), 2 + 3 * seed, seed))) < 1.2
 
 
 @needs_photographs

@@ -4,8 +4,9 @@ import math
 
 import cv2
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
-from utils.pictures.tensors import full_scale
+from utils.pictures.tensors import GREY_WEIGHTS, full_scale
 from utils.planning.statistics import ComplexityMap, ImageStats
 
 BORDER = cv2.BORDER_REFLECT_101
@@ -31,8 +32,8 @@ FEWEST_CELLS = 0.05
 BLOCK = 8
 FEWEST_BLOCKS = 4
 """Along each side: in a smaller picture JPEG is not told from chance."""
-MOST_BLOCKS, BLOCKS_FOR_A_CORNER = 256, 64
-"""That are looked at, spread evenly over the picture: for their steps, and for each of 64 places where the first block may begin."""
+MOST_BLOCKS, WINDOWS = 256, 64
+"""That are looked at, spread evenly over the picture: for their steps, and for where the first block begins."""
 QUALITIES = range(3, 96)
 """Finer ones leave no more than the rounding of pixels does."""
 ROUNDING = 0.5
@@ -42,6 +43,8 @@ WORST_ODDS = -2.0
 """Logarithm, of one coefficient that is no multiple of its step: pixels cut off at black and white make some."""
 FEWEST_KEPT = 3
 """Coefficients of a frequency that are not 0, from which on their share says how widely they are spread."""
+COARSEST, LIKELIEST = 512, 6
+"""Coefficients that all qualities are tried on, and how many of the qualities are then tried on all coefficients."""
 CLEAR_ODDS = 12.0
 """Logarithm, of all coefficients together, from which on a quality is believed."""
 JPEG_LUMA_STEPS = np.array(
@@ -89,7 +92,7 @@ def measure(rgb: np.ndarray) -> ImageStats:
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     score, where = complexity(grey)
     grain = noise_level(rgb)
-    noise = max(grain, jpeg_noise(grey))  # not their sum: JPEG leaves of grain, and of texture taken for it, ever less
+    noise = max(grain, jpeg_noise(rgb))  # not their sum: JPEG leaves of grain, and of texture taken for it, ever less
     return ImageStats(complexity=score, noise=noise, blur=blur_width(grey, grain), complexity_map=where)
 
 
@@ -174,40 +177,52 @@ def noise_level(rgb: np.ndarray) -> float:
     return float(np.mean(levels)) * 255 / (6 * math.sqrt(2 / math.pi))
 
 
-def jpeg_noise(grey: np.ndarray) -> float:
-    """Standard deviation of what JPEG did to [h,w] float32 in [0,1], in units of 1/255; 0 if nothing tells of it.
+def jpeg_noise(rgb: np.ndarray) -> float:
+    """Standard deviation of what JPEG did to the luma of [h,w,3] float32 in [0,1], in units of 1/255; 0 if nothing tells of it.
 
     JPEG takes fine grain away and leaves errors that `noise_level` cannot see, but what it keeps are multiples of known steps. Where the tables are
     others than those of libjpeg, the steps between blocks tell. A picture scaled after it was compressed has neither and goes unnoticed.
     """
-    if min(grey.shape) < FEWEST_BLOCKS * BLOCK:
+    if min(rgb.shape[:2]) < FEWEST_BLOCKS * BLOCK:
         return 0.0
-    corners = [(top, left) for top in range(BLOCK) for left in range(BLOCK)]
-    corner = max(corners, key=lambda corner: _near_zero(_coefficients(grey, corner, BLOCKS_FOR_A_CORNER)))
-    coefficients = _coefficients(grey, corner, MOST_BLOCKS)
-    steps = _quantisation(coefficients)
+    top, left = _first_block(rgb)
+    blocks, whole = _spread_windows(rgb[top:, left:], BLOCK, MOST_BLOCKS)
+    coefficients = _COSINES @ blocks @ _COSINES.T
+    steps = _quantisation(coefficients[whole])
     if steps is not None:
         return _quantisation_noise(coefficients, steps)
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     # The lesser of the two, so that stripes are no grid.
     step = min(_step_between_blocks(grey, _THIRD_DIFFERENCE, 0), _step_between_blocks(grey, _THIRD_DIFFERENCE.T, 1)) * 255
     return NOISE_OF_A_STEP * math.sqrt(max(step - max(STEP_OF_CHANCE, STEP_OF_CHANCE_IN_SMALL / math.sqrt(grey.size)), 0))
 
 
-def _coefficients(grey: np.ndarray, corner: tuple[int, int], most: int) -> np.ndarray:
-    """Of the cosine transform of `most` blocks or fewer, [blocks,8,8] in units of 1/255, the first block at that row and column; of those without
-    black and white if there are any."""
-    top, left = corner
-    rows, columns = (grey.shape[0] - top) // BLOCK, (grey.shape[1] - left) // BLOCK
-    blocks = grey[top : top + rows * BLOCK, left : left + columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK).transpose(0, 2, 1, 3)
+def _spread_windows(rgb: np.ndarray, side: int, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """The luma of `most` windows or fewer, every `BLOCK` pixels or further apart and spread evenly, [n,side,side] in -128 to 127, and in which of
+    them no channel is black or white, where values are cut off: bool [n], all if hardly any are so."""
+    places = sliding_window_view(rgb, (side, side), (0, 1))[::BLOCK, ::BLOCK]
+    rows, columns = places.shape[:2]
     chosen = np.linspace(0, rows * columns - 1, min(rows * columns, most)).astype(int)
-    some = blocks[chosen // columns, chosen % columns] * np.float32(255)
-    whole = (some.min((1, 2)) > 0.5) & (some.max((1, 2)) < 254.5)
-    return _COSINES @ ((some[whole] if whole.sum() >= FEWEST_BLOCKS else some) - 128) @ _COSINES.T
+    windows = places[chosen // columns, chosen % columns] * np.float32(255)  # [n,3,side,side]
+    whole = (windows.min((1, 2, 3)) > 0.5) & (windows.max((1, 2, 3)) < 254.5)
+    luma = np.tensordot(windows, np.array(GREY_WEIGHTS, np.float32), (1, 0)) - np.float32(128)
+    return luma, whole if whole.sum() >= FEWEST_BLOCKS else np.ones_like(whole)
 
 
-def _near_zero(coefficients: np.ndarray) -> float:
-    """The share of coefficients that JPEG, in blocks that begin where its own do, may have rounded to 0."""
-    return float((np.abs(coefficients) < NEAR_ZERO).mean())
+def _first_block(rgb: np.ndarray) -> tuple[int, int]:
+    """Row and column, each below 8, where the first block of JPEG would begin: where most coefficients of the cosine transform may have been rounded
+    to 0, in windows that hold a block for each of the 64 places."""
+    windows, whole = _spread_windows(rgb, 2 * BLOCK - 1, WINDOWS)
+    beside = sliding_window_view(windows[whole], BLOCK, axis=2)  # [n,15,left,8]
+    below = sliding_window_view(_cosine_transformed(beside), BLOCK, axis=1)  # [n,top,left,8,8]
+    near_zero = np.abs(_cosine_transformed(below)) < NEAR_ZERO
+    top, left = divmod(int(near_zero.sum((0, 3, 4)).argmax()), BLOCK)
+    return top, left
+
+
+def _cosine_transformed(values: np.ndarray) -> np.ndarray:
+    """Along the last axis, of 8."""
+    return (np.ascontiguousarray(values).reshape(-1, BLOCK) @ _COSINES.T).reshape(values.shape)
 
 
 def _steps_of_quality(quality: int) -> np.ndarray:
@@ -216,27 +231,37 @@ def _steps_of_quality(quality: int) -> np.ndarray:
     return np.clip((JPEG_LUMA_STEPS * percent + 50) // 100, 1, 255).astype(np.float32)
 
 
+_STEPS = np.stack([_steps_of_quality(quality) for quality in QUALITIES])  # [qualities,8,8]
+
+
 def _quantisation(coefficients: np.ndarray) -> np.ndarray | None:
     """The steps of which coefficients [n,8,8] are multiples, [8,8]; None if they are of none.
 
     The likelihood of each quality against that of coefficients anywhere, after Fan and de Queiroz ("Identification of bitmap compression history",
-    2003). Coefficients nearest to 0 say nothing: those of a smooth picture are small without JPEG too. Nor do means of blocks: those of a drawing in
-    squares are multiples of 8 by themselves.
+    2003): by the coarsest coefficients first, which tell most, then, for the likeliest qualities, by all. Coefficients nearest to 0 say nothing: those
+    of a smooth picture are small without JPEG too. Nor do means of blocks: those of a drawing in squares are multiples of 8 by themselves.
     """
-    best, most = None, CLEAR_ODDS
-    coefficients = np.unique(np.rint(coefficients * 16) / 16, axis=0)  # blocks that repeat, as in a drawing, tell no more than one
-    for quality in QUALITIES:
-        steps = _steps_of_quality(quality)
-        multiples = coefficients / steps
-        kept = np.abs(multiples) > 0.5
-        kept[:, 0, 0] = False
-        error = ((multiples - np.rint(multiples)) * steps)[kept]
-        size = np.broadcast_to(steps, coefficients.shape)[kept]
-        odds = np.log(size / (ROUNDING * math.sqrt(2 * math.pi))) - error**2 / (2 * ROUNDING**2)
-        total = float(np.maximum(odds, WORST_ODDS).sum())
-        if total > most:
-            best, most = steps, total
-    return best
+    rounded = np.rint(coefficients * 16) / 16 + np.float32(0)  # -0 becomes 0, so that equal blocks are equal bytes
+    distinct = {block.tobytes(): block for block in rounded}  # blocks that repeat, as in a drawing, tell no more than one
+    values = np.abs(np.stack(list(distinct.values())).reshape(len(distinct), -1)[:, 1:])
+    place = np.broadcast_to(np.arange(values.shape[1]), values.shape).ravel()
+    steps = _STEPS.reshape(len(_STEPS), -1)[:, 1:]
+    coarseness, values = (values / JPEG_LUMA_STEPS.ravel()[1:]).ravel(), values.ravel()
+    coarsest = np.argpartition(coarseness, -min(COARSEST, values.size))[-COARSEST:]
+    likeliest = np.sort(np.argsort(_odds(values[coarsest], steps[:, place[coarsest]]))[-LIKELIEST:])
+    totals = [_odds(values[kept], steps[k, place[kept]]) for k in likeliest for kept in [2 * values > steps[k, place]]]
+    best = int(np.argmax(totals))
+    return _STEPS[likeliest[best]] if totals[best] > CLEAR_ODDS else None
+
+
+def _odds(values: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Logarithms of the odds that values [n] were rounded to multiples of `steps` [...,n], summed over those that are nearer to another multiple than
+    to 0: [...]."""
+    multiples = values / steps
+    nearest = np.rint(multiples)
+    error = (multiples - nearest) * steps
+    odds = np.log(steps * np.float32(1 / (ROUNDING * math.sqrt(2 * math.pi)))) - error**2 / (2 * ROUNDING**2)
+    return np.where(nearest > 0, np.maximum(odds, WORST_ODDS), 0).sum(-1)
 
 
 def _quantisation_noise(coefficients: np.ndarray, steps: np.ndarray) -> float:

@@ -232,7 +232,7 @@ def test_detail_beyond_a_tile_changes_nothing_far_away():
     assert len(tiles) <= 11 * 11 * 1.2
 
 
-@pytest.mark.parametrize("patch", [32, 64, 128, 256])
+@pytest.mark.parametrize("patch", [16, 32, 64, 128, 256])
 @pytest.mark.parametrize("regions", [1, 16])
 def test_planning_takes_milliseconds(patch, regions):
     """The limit is 50 ms for a megapixel of input, at every patch size; twice that is allowed here for machines that do other work."""

@@ -55,11 +55,21 @@ def starts(length: int, patch: int, stride: int) -> list[int]:
     return sorted({min(start, last) for start in range(0, length, stride)})
 
 
+def _fixed_starts(lq_size: tuple[int, int], patch: int, overlap: float) -> tuple[list[int], list[int]]:
+    stride = max(int(patch * (1 - overlap)), 1)
+    return starts(lq_size[0], patch, stride), starts(lq_size[1], patch, stride)
+
+
 def fixed_tiles(lq_size: tuple[int, int], patch: int, overlap: float) -> list[Box]:
     """The grid of patch x patch tiles over a padded picture, in reading order."""
-    stride = max(int(patch * (1 - overlap)), 1)
-    rows, columns = (starts(length, patch, stride) for length in lq_size)
+    rows, columns = _fixed_starts(lq_size, patch, overlap)
     return [Box(top, left, top + patch, left + patch) for top in rows for left in columns]
+
+
+def count_fixed_tiles(lq_size: tuple[int, int], patch: int, overlap: float) -> int:
+    """How many tiles `fixed_tiles` has, without making them."""
+    rows, columns = _fixed_starts(lq_size, patch, overlap)
+    return len(rows) * len(columns)
 
 
 def even_tiles(lq_size: tuple[int, int], patch: int, overlap: float) -> list[Box]:

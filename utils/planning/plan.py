@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from utils.planning.adaptive import adaptive_enhancement, adaptive_guidance, adaptive_timesteps, auto_consistency, needs_statistics
 from utils.planning.errors import UserError
-from utils.planning.geometry import AxisPadding, Box, fixed_tiles, pad_axis
+from utils.planning.geometry import AxisPadding, Box, count_fixed_tiles, fixed_tiles, pad_axis
 from utils.planning.model_spec import ModelSpec
 from utils.planning.schedule import PUBLISHED, check_timesteps, within
 from utils.planning.settings import AUTO, HIGHEST_SEED, Settings
@@ -192,7 +192,7 @@ def _tiles(rows: AxisPadding, columns: AxisPadding, settings: Settings, stats: I
 
         low, high = settings.min_overlap, settings.max_overlap
         tiles = smart_tiles(lq_size, (rows.before, columns.before), patch, stats.complexity_map, low, high)
-        fixed = len(fixed_tiles(lq_size, patch, high))
+        fixed = count_fixed_tiles(lq_size, patch, high)
         overlap = f" overlapping by {low:.0%} where the picture is simple and up to {high:.0%} where it is detailed"
         instead = f" (a fixed grid at {high:.0%} takes {fixed})"
     else:

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
-from utils.planning.geometry import Box, even_tiles, fixed_tiles
+from utils.planning.geometry import Box, count_fixed_tiles, even_tiles
 from utils.planning.statistics import ComplexityMap
 
 CELLS_PER_PATCH = 16
@@ -45,15 +46,16 @@ def smart_tiles(
     in parts of a tile; a pixel's region is as large as a tile. Never more tiles than `fixed_tiles` at max_overlap; where nothing is saved, its grid,
     evenly spread. Starts are multiples of 2 where max_overlap lets them.
     """
-    fixed = fixed_tiles(lq_size, patch, max_overlap)
-    if len(fixed_tiles(lq_size, patch, min_overlap)) == len(fixed):
+    fewest, most = (count_fixed_tiles(lq_size, patch, overlap) for overlap in (min_overlap, max_overlap))
+    if fewest == most:
         return even_tiles(lq_size, patch, max_overlap)  # nothing can be saved
     edges = _cell_edges(lq_size[0], patch), _cell_edges(lq_size[1], patch)
     margins = _margins(edges, origin, patch, complexity_map, min_overlap, max_overlap)
     demands = _demands(lq_size, edges, patch, margins)
     whole = _Territory(0, margins.shape[0], 0, margins.shape[1])
-    starts = set(_starts(demands, whole, PATIENCE, MOST_CUTS))  # a set: where tiles are a few pixels apart, rounding may make two neighbours one
-    if len(starts) >= len(fixed):
+    # A set: where tiles are a few pixels apart, rounding may make two neighbours one.
+    starts = {start for grid in _grids(demands, whole, PATIENCE, MOST_CUTS) for start in product(*grid)}
+    if len(starts) >= most:
         return even_tiles(lq_size, patch, max_overlap)
     return sorted(Box(top, left, top + patch, left + patch) for top, left in starts)
 
@@ -142,22 +144,32 @@ def _demands(size: tuple[int, int], edges: tuple[np.ndarray, np.ndarray], patch:
     return _Demands(cells, edges, size, patch, unit=2 if patch - 2 * margins.max() >= 2 else 1)
 
 
-def _starts(demands: _Demands, territory: _Territory, patience: int, cuts_left: int) -> list[tuple[int, int]]:
-    """Row and column of the tiles over a territory: an even grid, or the tiles of two parts of it where they are fewer."""
-    rows, columns = (_even_starts(demands, territory, axis) for axis in (0, 1))
-    grid = [(row, column) for row in rows for column in columns]
-    if not cuts_left or demands.area(territory) < SMALLEST_CUT or len(grid) == _fewest(demands, territory):
+class _Grid(NamedTuple):
+    """Tiles that start at every one of `rows` and `columns`."""
+
+    rows: list[int]
+    columns: list[int]
+
+
+def _count(grids: list[_Grid]) -> int:
+    return sum(len(grid.rows) * len(grid.columns) for grid in grids)
+
+
+def _grids(demands: _Demands, territory: _Territory, patience: int, cuts_left: int) -> list[_Grid]:
+    """The tiles over a territory: one even grid, or those of two parts of it where they are fewer."""
+    grid = [_Grid(*(_even_starts(demands, territory, axis) for axis in (0, 1)))]
+    if not cuts_left or demands.area(territory) < SMALLEST_CUT or _count(grid) == _fewest(demands, territory):
         return grid
     cuts = [cut for cut in (_best_cut(demands, territory, axis) for axis in (0, 1)) if cut]
     if not cuts:
         return grid
-    saves = min(cuts).tiles < len(grid)
+    saves = min(cuts).tiles < _count(grid)
     if not saves and patience == 0:
         return grid
     left = PATIENCE if saves else patience - 1, cuts_left - 1
     # Both, where neither axis is better, so that a picture and its transpose get equally many tiles.
     tried = [territory.cut(cut.axis, cut.at) for cut in cuts if cut[:2] == min(cuts)[:2]]
-    return min([grid, *(_starts(demands, one, *left) + _starts(demands, other, *left) for one, other in tried)], key=len)
+    return min([grid, *(_grids(demands, one, *left) + _grids(demands, other, *left) for one, other in tried)], key=_count)
 
 
 def _fewest(demands: _Demands, territory: _Territory) -> int:

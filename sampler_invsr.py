@@ -188,7 +188,7 @@ class InvSamplerSR:
     def _upscale(self, picture: Picture, settings: Settings, on_progress: OnProgress | None) -> tuple[Picture, Plan, dict[str, float]]:
         from utils.models.device import memory_errors_explained
         from utils.pictures.colour_profiles import from_srgb
-        from utils.pictures.tensors import to_grey, to_pixels, to_tensor
+        from utils.pictures.tensors import to_pixels, to_tensor
         from utils.pictures.transparency import enlarged_alpha
 
         timings: dict[str, float] = {}
@@ -201,11 +201,9 @@ class InvSamplerSR:
             picture = replace(picture, notes=(*picture.notes, *notes))
         with _timed(timings, "stages"), memory_errors_explained():
             sr = self._finish(canvases, lq, plan)
-            if picture.grey:
-                sr = to_grey(sr)
             if alpha is not None:
                 alpha = to_pixels(enlarged_alpha(to_tensor(alpha), plan.output_size), alpha.dtype)
-            rgb = from_srgb(sr[0].permute(1, 2, 0).cpu().numpy(), picture.icc, picture.rgb.dtype)
+            rgb = from_srgb(sr[0].permute(1, 2, 0).cpu().numpy(), picture.icc, picture.rgb.dtype, picture.colourless)
             return picture.resized(rgb, alpha), plan, timings
 
     def _measure(self, picture: Picture) -> ImageStats:

@@ -10,7 +10,9 @@ from PIL import Image
 from tests.pictures.icc_profiles import DISPLAY_P3, LINEAR_GREY, PROPHOTO
 from tests.pictures.picture_files import ENOUGH, smooth, tiff_by_library, written
 from utils.pictures.colour_profiles import from_srgb, to_srgb
+from utils.pictures.picture import Picture
 from utils.pictures.reading import load
+from utils.pictures.writing import save
 
 ODD = Path(__file__).resolve().parents[3] / "shared" / "data" / "odd"
 MANIFEST = list(csv.DictReader((ODD / "manifest.csv").read_text().splitlines())) if (ODD / "manifest.csv").exists() else []
@@ -31,6 +33,26 @@ def test_grey_with_a_profile_stays_grey(sampler, tmp_path):
     (row,) = sampler.inference(path, tmp_path / "results")
     result = load(row.output, ENOUGH, 1)
     assert result.grey and result.icc == LINEAR_GREY and result.dpi == pytest.approx((1200, 1200), rel=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("icc", [None, DISPLAY_P3], ids=["sRGB", "Display P3"])
+def test_colour_files_without_colour_stay_without(sampler, tmp_path, icc, dtype):
+    """The networks tint greys slightly."""
+    grey = smooth(24, 32)[..., 1].astype(dtype) * (np.iinfo(dtype).max // 255)
+    save(Picture(np.repeat(grey[..., None], 3, 2), icc=icc), tmp_path / "scan.png", {})
+    (row,) = sampler.inference(tmp_path / "scan.png", tmp_path / "results")
+    result = load(row.output, ENOUGH, 1)
+    assert not result.grey and result.icc == icc and result.rgb.dtype == dtype
+    assert result.colourless and len(np.unique(result.rgb)) > 50
+
+
+def test_a_grey_picture_has_the_same_result_however_it_is_stored(sampler):
+    grey = smooth(24, 32)[..., 1]
+    in_colour = np.repeat(grey[..., None], 3, 2)
+    np.testing.assert_array_equal(sampler.upscale(in_colour).picture, sampler.upscale(grey).picture)
+    in_colour[5, 5, 0] ^= 1
+    assert np.ptp(sampler.upscale(in_colour).picture, axis=2).any()  # one coloured pixel, and colour is taken for meant
 
 
 def test_16_bits_and_alpha_of_a_tiff_reach_the_result(sampler, tmp_path):

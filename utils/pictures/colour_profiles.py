@@ -11,7 +11,7 @@ import imagecodecs
 import numpy as np
 from PIL import PngImagePlugin
 
-from utils.pictures.tensors import full_scale
+from utils.pictures.tensors import GREY_WEIGHTS, full_scale
 
 _LARGEST = 4 * 2**20  # bytes of a profile; printers' are the largest, of 1 to 3 MB
 _LARGEST_KEPT = PngImagePlugin.MAX_TEXT_CHUNK  # Pillow refuses to open a PNG with a larger one
@@ -82,14 +82,19 @@ def to_srgb(pixels: np.ndarray, icc: bytes | None) -> np.ndarray:
     return srgb
 
 
-def from_srgb(srgb: np.ndarray, icc: bytes | None, dtype: np.dtype) -> np.ndarray:
-    """[h, w, 3] float32 in [0,1] -> [h, w, 3] of `dtype`, the same colours as the profile means them, rounded. The inverse of `to_srgb`."""
+def from_srgb(srgb: np.ndarray, icc: bytes | None, dtype: np.dtype, colourless: bool = False) -> np.ndarray:
+    """[h, w, 3] float32 in [0,1] -> [h, w, 3] of `dtype`, the same colours as the profile means them, rounded. The inverse of `to_srgb`.
+
+    colourless: all three channels become the luma, exactly.
+    """
     pixels = np.empty(srgb.shape, dtype)
     name = None if icc is None or use(icc) is Use.SAME else space(icc)
     for rows in _bands(srgb.shape):
         values = srgb[rows]
         if icc is not None and name is not None:
             values = _transform(np.ascontiguousarray(values), _SRGB, "rgb", icc, name).clip(0, 1)
+        if colourless and values.shape[2] == 3:
+            values = values @ np.array(GREY_WEIGHTS, np.float32)[:, None]
         values = values * np.float32(full_scale(dtype))
         pixels[rows] = values if np.issubdtype(dtype, np.floating) else np.rint(values)
     return pixels

@@ -33,6 +33,12 @@ class Picture:
         """(h, w)."""
         return self.rgb.shape[0], self.rgb.shape[1]
 
+    @property
+    def colourless(self) -> bool:
+        """Whether red, green and blue are equal everywhere, though the file may have stored all three."""
+        red, green, blue = (self.rgb[..., k] for k in range(3))
+        return self.grey or (np.array_equal(red, green) and np.array_equal(green, blue))
+
     def resized(self, rgb: np.ndarray, alpha: np.ndarray | None) -> Picture:
         """The same picture in other pixels of any size, as large in inches as before."""
         scales = rgb.shape[1] / self.size[1], rgb.shape[0] / self.size[0]

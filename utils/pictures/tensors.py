@@ -28,9 +28,3 @@ def to_pixels(tensor: torch.Tensor, dtype: np.dtype) -> np.ndarray:
 def full_scale(dtype: np.dtype) -> float:
     """The number that stands for 1: 255 for uint8, 65535 for uint16, 1 for floats."""
     return float(np.iinfo(dtype).max) if np.issubdtype(dtype, np.integer) else 1.0
-
-
-def to_grey(rgb: torch.Tensor) -> torch.Tensor:
-    """[B,3,H,W] with all three channels set to the luma."""
-    weights = rgb.new_tensor(GREY_WEIGHTS).view(1, 3, 1, 1)
-    return (rgb * weights).sum(1, keepdim=True).expand_as(rgb)

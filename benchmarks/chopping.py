@@ -1,8 +1,9 @@
-"""Tiles, seconds, PSNR and seam scores of fixed and smart chopping: python benchmarks/chopping.py --pictures DIR [key=value ...]
+"""Tiles, seconds, PSNR and seam scores of fixed and smart chopping: python benchmarks/chopping.py --pictures DIR [--out FILE] [key=value ...]
 
 DIR holds good pictures; they are reduced four times and enlarged again. So are mosaics of pieces of them: flat (blurred until nothing is left) on the
-left or at the top half, flat all over, and detailed all over. Prints Markdown. Methods take turns; seconds are of processor time, which other
-programs on the machine disturb little, and ratios are medians over the rounds.
+left, on the right, at the top or at the bottom half, flat all over, and detailed all over. Writes the tables of docs/chopping.md, each below its
+heading there. Methods take turns; seconds are of processor time, which other programs on the machine disturb little, and ratios are medians over the
+rounds. --tables takes some of mosaics, pictures and plans.
 """
 
 import argparse
@@ -32,8 +33,11 @@ SCALE = 4
 PIECE = 400
 """Side of the pieces of a mosaic, in pixels of the original: no multiple of any tile's spacing, so that tiles do not end where pieces do."""
 FLAT_SIGMA = 96.0
+SAME_SCORE = 0.005
+"""Seam scores that differ by less are the same to the digits shown."""
 PLANNING_RUNS = 5
-PLANNED_SIDES = (512, 768, 1024, 1536)
+UPSCALED_SIDES, PLANNED_SIDES = (384, 512), (512, 768, 1024, 1536)
+"""Of the mosaics, in pixels of the input."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,18 @@ class Case:
 
 @dataclass(frozen=True)
 class Row:
-    """What one method did with one picture. seam, original_seam: scores of the result, and of the original at the same borders."""
+    """What one method did with one picture.
+
+    seam: the score of the result at the borders of its tiles. seam_of_first, seam_of_original: those of the first method's result and of the original
+    at the same borders. All None where no border lies in the picture.
+    """
 
     plan: "Plan"
     seconds: list[float]
     psnr: float
     seam: float | None
-    original_seam: float | None
+    seam_of_first: float | None
+    seam_of_original: float | None
 
 
 def originals(folder: Path) -> dict[str, np.ndarray]:
@@ -75,10 +84,12 @@ def mosaics(pictures: dict[str, np.ndarray], side: int) -> Iterator[tuple[str, n
             area = detailed[top : top + PIECE, left : left + PIECE]
             area[:] = picture[y : y + area.shape[0], x : x + area.shape[1]]
     flat = cv2.GaussianBlur(detailed, (0, 0), FLAT_SIGMA)
-    left, top = detailed.copy(), detailed.copy()
-    left[:, : side // 2] = flat[:, : side // 2]
-    top[: side // 2] = flat[: side // 2]
-    yield from (("flat left half", left), ("flat top half", top), ("flat", flat), ("detailed", detailed))
+    near, far = slice(side // 2), slice(side // 2, None)
+    for name, half in (("left", np.s_[:, near]), ("right", np.s_[:, far]), ("top", np.s_[near]), ("bottom", np.s_[far])):
+        mixed = detailed.copy()
+        mixed[half] = flat[half]
+        yield f"flat {name} half", mixed
+    yield from (("flat", flat), ("detailed", detailed))
 
 
 def make_case(name: str, hr: np.ndarray) -> Case:
@@ -93,7 +104,7 @@ def measured(sampler: "InvSamplerSR", case: Case, rounds: int) -> dict[str, Row]
     from utils.metrics.seams import seam_score, tiling_of
     from utils.pictures.tensors import to_tensor
 
-    hr, rows = to_tensor(case.hr), {}
+    hr, rows, first = to_tensor(case.hr), {}, None
     for number in range(rounds):
         for method, settings in METHODS.items():
             start = time.process_time()
@@ -101,7 +112,9 @@ def measured(sampler: "InvSamplerSR", case: Case, rounds: int) -> dict[str, Row]
             seconds = time.process_time() - start
             if number == 0:
                 sr, tiling = to_tensor(result.picture), tiling_of(result.plan)
-                rows[method] = Row(result.plan, [seconds], psnr_rgb(sr, hr), seam_score(sr, tiling), seam_score(hr, tiling))
+                first = sr if first is None else first
+                seams = (seam_score(rgb, tiling) for rgb in (sr, first, hr))
+                rows[method] = Row(result.plan, [seconds], psnr_rgb(sr, hr), *seams)
             else:
                 rows[method].seconds.append(seconds)
         print(f"{case.name}: round {number + 1} of {rounds}", file=sys.stderr)
@@ -110,35 +123,41 @@ def measured(sampler: "InvSamplerSR", case: Case, rounds: int) -> dict[str, Row]
 
 def table(cases: dict[str, dict[str, Row]]) -> Iterator[str]:
     """Every method on every picture."""
-    yield "| picture | chopping | tiles | fewer | seconds | of fixed 50 % | PSNR, dB | difference | seam score | the original's there | ratio |"
+    yield "| picture | chopping | tiles | fewer | seconds | of fixed 50 % | PSNR, dB | difference | seam score | fixed 50 % there | original there |"
     yield "|---|---|---|---|---|---|---|---|---|---|---|"
     for name, rows in cases.items():
         first = next(iter(rows.values()))
         for method, row in rows.items():
             ratio = statistics.median(mine / its for mine, its in zip(row.seconds, first.seconds, strict=True))
             fewer = f"{1 - len(row.plan.tiles) / len(first.plan.tiles):.0%}"
-            relative = row.seam / row.original_seam if row.seam and row.original_seam else None
-            scores = " | ".join(_score(score) for score in (row.seam, row.original_seam, relative))
+            scores = " | ".join(_score(score) for score in (row.seam, row.seam_of_first, row.seam_of_original))
             values = f"{statistics.median(row.seconds):.1f} | {ratio:.2f} | {row.psnr:.3f} | {row.psnr - first.psnr:+.3f} | {scores}"
             yield f"| {name} | {method} | {len(row.plan.tiles)} | {fewer} | {values} |"
 
 
 def summary(cases: dict[str, dict[str, Row]]) -> Iterator[str]:
     """Every method over all pictures."""
-    yield "| chopping | tiles | pictures with more than fixed 50 % | mean PSNR, dB | largest loss, dB | mean seam score | the originals' there |"
-    yield "|---|---|---|---|---|---|---|"
+    yield "| chopping | tiles | pictures with more than fixed 50 % | mean PSNR, dB | largest loss, dB |"
+    yield "|---|---|---|---|---|"
     firsts = [next(iter(rows.values())) for rows in cases.values()]
     for method in METHODS:
         mine = [rows[method] for rows in cases.values()]
         more = sum(len(row.plan.tiles) > len(first.plan.tiles) for row, first in zip(mine, firsts, strict=True))
         loss = max(first.psnr - row.psnr for row, first in zip(mine, firsts, strict=True))
-        scores = [
-            statistics.mean(score for score in values if score is not None)
-            for values in ([row.seam for row in mine], [row.original_seam for row in mine])
-        ]
         tiles = sum(len(row.plan.tiles) for row in mine)
-        psnr = statistics.mean(row.psnr for row in mine)
-        yield f"| {method} | {tiles} | {more} | {psnr:.3f} | {loss:+.3f} | {scores[0]:.3f} | {scores[1]:.3f} |"
+        yield f"| {method} | {tiles} | {more} | {statistics.mean(row.psnr for row in mine):.3f} | {loss:+.3f} |"
+
+
+def seams(cases: dict[str, dict[str, Row]]) -> Iterator[str]:
+    """On how many of the pictures that have borders the seam score is no worse than fixed 50 %'s: at its own borders, and at the same ones."""
+    yield "| chopping | pictures with borders | score no worse than fixed 50 %'s | no worse than it at the same borders | largest excess there |"
+    yield "|---|---|---|---|---|"
+    for method in list(METHODS)[1:]:
+        pairs = [(next(iter(rows.values())).seam, rows[method]) for rows in cases.values()]
+        scores = [(row.seam, first, row.seam_of_first) for first, row in pairs if None not in (row.seam, first, row.seam_of_first)]
+        plain = sum(mine <= first for mine, first, _ in scores)
+        excess = [mine - there for mine, _, there in scores]
+        yield f"| {method} | {len(scores)} | {plain} | {sum(value <= SAME_SCORE for value in excess)} | {max(excess, default=0):+.3f} |"
 
 
 def planning(sampler: "InvSamplerSR", pictures: dict[str, np.ndarray]) -> Iterator[str]:
@@ -174,34 +193,54 @@ def _score(score: float | None) -> str:
     return "-" if score is None else f"{score:.3f}"
 
 
+def mosaics_section(sampler: "InvSamplerSR", pictures: dict[str, np.ndarray], rounds: int) -> Iterator[str]:
+    cases = [make_case(f"{name}, {side}", hr) for side in UPSCALED_SIDES for name, hr in mosaics(pictures, SCALE * side)]
+    rows = {case.name: measured(sampler, case, rounds) for case in cases}
+    yield from ("### Mosaics upscaled", "", *table(rows), "", *seams(rows), "")
+
+
+def pictures_section(sampler: "InvSamplerSR", pictures: dict[str, np.ndarray], rounds: int) -> Iterator[str]:
+    rows = {name: measured(sampler, make_case(name, hr), rounds) for name, hr in pictures.items()}
+    yield from ("### Pictures upscaled", "", *summary(rows), "", *seams(rows), "")
+
+
+def plans_section(sampler: "InvSamplerSR", pictures: dict[str, np.ndarray], rounds: int) -> Iterator[str]:
+    large = {f"{name}, {side}": picture for side in PLANNED_SIDES for name, picture in mosaics(pictures, side)}
+    yield from ("### Plans alone", "", *planning(sampler, {**pictures, **large}), "")
+
+
 def main() -> None:
     from sampler_invsr import InvSamplerSR
-    from utils.pictures.analysis import measure
-    from utils.pictures.plan_picture import draw_plan
     from utils.planning.checked_settings import parse_assignments
 
+    sections = {"mosaics": mosaics_section, "pictures": pictures_section, "plans": plans_section}
     parser = argparse.ArgumentParser(description="Compare fixed and smart chopping.")
     parser.add_argument("--pictures", type=Path, required=True, help="folder of good pictures")
-    parser.add_argument("--side", type=int, default=512, help="side of the mosaics' inputs, in pixels (default: 512)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often every mosaic is upscaled with every method (default: 3)")
-    parser.add_argument("--plan-picture", type=Path, help="where to save a drawing of the first mosaic's smart plan")
+    parser.add_argument("--tables", nargs="+", choices=sections, default=list(sections), help="which to make (default: all)")
+    parser.add_argument("--rounds", type=int, default=1, help="how often everything is upscaled with every method (default: 1)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where the tables go; without it they are printed")
+    parser.add_argument("--plan-picture", type=Path, help="where to save a drawing of the smart plan of the mosaic that is flat on its left")
     parser.add_argument("settings", nargs="*", help="key=value ...")
     options = parser.parse_args()
     sampler = InvSamplerSR(parse_assignments(options.settings))
     pictures = originals(options.pictures)
-    made = dict(mosaics(pictures, SCALE * options.side))
-    print(f"Mosaics of {options.side} x {options.side} pixels, tiles of {sampler.settings.basesr.chopping.pch_size}:\n")
-    cases = {name: make_case(name, hr) for name, hr in made.items()}
-    print(*table({name: measured(sampler, case, options.rounds) for name, case in cases.items()}), "", sep="\n", flush=True)
-    print(f"The {len(pictures)} pictures, reduced four times:\n")
-    print(*summary({name: measured(sampler, make_case(name, hr), 1) for name, hr in pictures.items()}), "", sep="\n", flush=True)
-    print("Planned only, the same pictures as inputs in their full size, and mosaics of these:\n")
-    large = {f"{name}, {side}": picture for side in PLANNED_SIDES for name, picture in mosaics(pictures, side)}
-    print(*planning(sampler, {**pictures, **large}), sep="\n", flush=True)
+    lines = [line for name in options.tables for line in sections[name](sampler, pictures, options.rounds)]
+    text = "\n".join(lines)
+    if options.out:
+        options.out.write_text(text)
+    else:
+        print(text, end="")
     if options.plan_picture:
-        lq = next(iter(cases.values())).lq
-        plan = sampler.with_settings(smart_chopping=True).plan(lq)
-        cv2.imwrite(str(options.plan_picture), draw_plan(plan, measure(lq).complexity_map, longest=640)[..., ::-1])
+        draw(sampler, pictures, options.plan_picture)
+
+
+def draw(sampler: "InvSamplerSR", pictures: dict[str, np.ndarray], target: Path) -> None:
+    """The plan of the first mosaic."""
+    from utils.pictures.plan_picture import draw_plan
+
+    lq = make_case(*next(mosaics(pictures, SCALE * UPSCALED_SIDES[-1]))).lq
+    plan = sampler.with_settings(smart_chopping=True).plan(lq)
+    cv2.imwrite(str(target), draw_plan(plan, sampler.measure(lq).complexity_map, longest=640)[..., ::-1])
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
-"""What every finishing stage does and costs: python benchmarks/stages.py (--hr DIR [--adaptive] [--out FILE] | --memory)
+"""What every finishing stage does and costs: python benchmarks/stages.py --hr DIR [--tables NAME ...] [--out FILE]
 
-The originals in DIR are reduced four times and enlarged by the embedded model. Its results go through the stages, each off and on; once as they are,
-and once, through those that are about colours, with colours and exposure shifted on purpose. What is decided by the picture is switched on for clean,
-blurred, noisy and JPEG inputs. Writes Markdown tables of means over the pictures; with --adaptive, that of those decisions alone.
-With --memory it prints what the stages need beside the result of the networks, in bytes for each of its pixels, each row in a process of its own.
+The originals in DIR are reduced four times and enlarged by the embedded model, and the results go through the stages. Writes the tables of
+docs/stages.md, each below its heading there, of means over the pictures:
+shifted      the stages that are about colours, off and on, with colours and exposure of the results shifted on purpose
+plain        every stage, off and on, with the results as they are
+consistency  back-projection at none, `auto` and full, for clean, noisy and JPEG inputs
+adaptive     what is decided by the picture against what is set, for clean, blurred, noisy and JPEG inputs
+memory       what the stages need beside the result of the networks, in bytes for each of its pixels; needs no DIR
 """
 
 from __future__ import annotations
@@ -12,7 +15,9 @@ import argparse
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 PROJECT = Path(__file__).resolve().parents[1]
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from sampler_invsr import InvSamplerSR
@@ -52,13 +58,19 @@ SHIFTED_ROWS = FIXES | {label: ROWS[label] for label in _REPAIRING}
 """What is looked at after a shift: the stages that can repair it."""
 
 
+NOISY_INPUTS: dict[str, dict[str, Any]] = {
+    "clean": {},
+    **{f"noise {level}": {"noise_sd": level / 255} for level in (2, 5, 15)},
+    **{f"JPEG {quality}": {"jpeg_quality": quality} for quality in (90, 75, 40, 15)},
+}
 INPUTS: dict[str, dict[str, Any]] = {
     "clean": {},
     "blur 1.5": {"blur_sigma": (6.0, 6.0)},
     "noise 15": {"noise_sd": 15 / 255},
     "JPEG 40": {"jpeg_quality": 40},
 }
-"""What is done to the inputs beside their reduction, as fields of `Degradation`; the blur in pixels of the original."""
+"""What is done to the inputs beside their reduction, for the tables `consistency` and `adaptive`: fields of `Degradation`, the blur in pixels of the
+original."""
 ADAPTIVE_ROWS: dict[str, dict[str, Any]] = {
     "as set": {},
     "adaptive scheduler": {"adaptive_scheduler": True},
@@ -92,25 +104,38 @@ class Enlarged:
 
 
 def main() -> None:
+    makers: dict[str, Callable[[Any], str]] = {
+        "shifted": _shifted_table,
+        "plain": _plain_table,
+        "consistency": _consistency_table,
+        "adaptive": _adaptive_table,
+        "memory": _memory_table,
+    }
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--hr", type=Path, metavar="DIR", help="originals; subfolders too")
-    what.add_argument("--memory", action="store_true", help="measure memory instead")
-    what.add_argument("--memory-of", metavar="ROW", help=argparse.SUPPRESS)
+    parser.add_argument("--hr", type=Path, metavar="DIR", help="originals; subfolders too")
+    parser.add_argument("--tables", nargs="+", choices=makers, default=list(makers), metavar="NAME", help=f"of {', '.join(makers)}; default: all")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where the tables go; without it they are printed")
-    parser.add_argument("--adaptive", action="store_true", help="with --hr: only what is decided by the picture")
+    parser.add_argument("--memory-of", metavar="ROW", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.memory_of:
-        print(f"| {options.memory_of} | {_bytes_per_pixel(ROWS[options.memory_of]):.0f} |", flush=True)
-    elif options.memory:
-        for label in ROWS:
-            subprocess.run([sys.executable, __file__, "--memory-of", label], check=True)
+        print(f"{_bytes_per_pixel(ROWS[options.memory_of]):.0f}")
+        return
+    if options.hr is None and options.tables != ["memory"]:
+        parser.error("all tables but that of memory need --hr DIR")
+    tables = "\n".join(makers[name](options.hr) for name in options.tables)
+    if options.out:
+        options.out.write_text(tables)
     else:
-        tables = _adaptive_table(options.hr) if options.adaptive else _tables(options.hr)
-        if options.out:
-            options.out.write_text(tables)
-        else:
-            print(tables)
+        print(tables, end="")
+
+
+def _memory_table(_: None) -> str:
+    """Each row in a process of its own, because a process keeps what it once had."""
+    lines = []
+    for label in ROWS:
+        done = subprocess.run([sys.executable, __file__, "--memory-of", label], check=True, stdout=subprocess.PIPE, text=True)
+        lines.append(f"| {label} | {done.stdout.strip()} |")
+    return "### Memory\n\n| stages | bytes per pixel |\n|---|---|\n" + "\n".join(lines) + "\n"
 
 
 def _bytes_per_pixel(changes: dict[str, Any]) -> float:
@@ -136,23 +161,47 @@ def _bytes_per_pixel(changes: dict[str, Any]) -> float:
     return grown(SIDE)
 
 
-def _tables(folder: Path) -> str:
+def _shifted_table(folder: Path) -> str:
+    sampler, pictures = _enlarged(folder)
+    shifted = [replace(picture, canvas=_shifted(picture.canvas)) for picture in pictures]
+    return f"### Colours and exposure shifted on purpose\n\n{_table([_measure(sampler, picture, SHIFTED_ROWS) for picture in shifted])}"
+
+
+def _plain_table(folder: Path) -> str:
+    sampler, pictures = _enlarged(folder)
+    return f"### The result as the model gives it\n\n{_table([_measure(sampler, picture, ROWS) for picture in pictures])}"
+
+
+def _consistency_table(folder: Path) -> str:
+    """For each kind of input the noise that is measured in it, what `auto` makes of that, and what it and full strength gain over none."""
     from tqdm import tqdm
 
     from sampler_invsr import InvSamplerSR
+    from utils.evaluation.lr_sets import make_lr
     from utils.evaluation.picture_sets import find_tree
+    from utils.metrics.fidelity import psnr_rgb
+    from utils.pictures.analysis import measure
+    from utils.pictures.degradations import Degradation
+    from utils.pictures.stages import run_stages
+    from utils.planning.adaptive import auto_consistency
 
     sampler = InvSamplerSR({"color_fix": "none"})
-    shifted, plain = [], []
+    found: dict[str, list[tuple[float, ...]]] = {kind: [] for kind in NOISY_INPUTS}
     for name in tqdm(find_tree(folder)):
-        enlarged = _enlarge(sampler, folder / name)
-        plain.append(_measure(sampler, enlarged, ROWS))
-        shifted.append(_measure(sampler, replace(enlarged, canvas=_shifted(enlarged.canvas)), SHIFTED_ROWS))
-    red, green, blue = CAST
-    shift = f"multiplied by {EXPOSURE:g}, then red {red:+g}, green {green:+g}, blue {blue:+g}"
-    return (
-        f"### Result shifted on purpose: {shift}\n\n{_table(shifted)}\n### Result as the model gives it\n\n{_table(plain)}\n{_adaptive_table(folder)}"
-    )
+        pixels = _original(folder / name)
+        for kind, degradation in NOISY_INPUTS.items():
+            small = make_lr(pixels, Degradation(SCALE, **degradation), seed=0)
+            noise = measure(small).noise
+            auto, _ = auto_consistency(noise)
+            hr, lq = _tensor(pixels), _tensor(small)
+            enlarged = Enlarged(hr, lq, sampler.sample_image(lq), {})
+            contexts = [_context(sampler, enlarged, {"color_fix": "wavelet", "consistency": strength}) for strength in (0.0, auto, 1.0)]
+            found[kind].append((noise, auto, *(psnr_rgb(run_stages(enlarged.canvas, context), hr) for context in contexts)))
+    lines = ["| input | noise measured | auto | PSNR-RGB without, dB | auto gains | 1 gains |", "|---|---|---|---|---|---|"]
+    for kind, pictures in found.items():
+        noise, auto, off, with_auto, full = (fmean(values) for values in zip(*pictures, strict=True))
+        lines.append(f"| {kind} | {noise:.1f} | {auto:.2f} | {off:.3f} | {with_auto - off:+.3f} | {full - off:+.3f} |")
+    return "### Consistency by the input's noise\n\n" + "\n".join(lines) + "\n"
 
 
 def _adaptive_table(folder: Path) -> str:
@@ -161,24 +210,23 @@ def _adaptive_table(folder: Path) -> str:
 
     from sampler_invsr import InvSamplerSR
     from utils.evaluation.lr_sets import make_lr
-    from utils.evaluation.picture_sets import colours, cropped, find_tree, read
+    from utils.evaluation.picture_sets import find_tree
     from utils.metrics.fidelity import psnr_rgb
     from utils.pictures.degradations import Degradation
-    from utils.pictures.tensors import to_tensor
 
     sampler = InvSamplerSR()
     psnr: dict[tuple[str, str], list[float]] = {}
     decided: dict[tuple[str, str], list[float]] = {}
     seconds: dict[str, list[float]] = {}
     for name in tqdm(find_tree(folder)):
-        pixels = cropped(colours(read(folder / name)), SCALE)
+        pixels = _original(folder / name)
         for kind, degradation in INPUTS.items():
             lq = make_lr(pixels, Degradation(SCALE, **degradation), seed=0)
             for label, settings in ADAPTIVE_ROWS.items():
                 start = time.process_time()
                 result = sampler.upscale(lq, **settings)
                 seconds.setdefault(label, []).append((time.process_time() - start) / (pixels.shape[0] * pixels.shape[1] / 1e6))
-                psnr.setdefault((label, kind), []).append(psnr_rgb(to_tensor(result.picture), to_tensor(pixels)))
+                psnr.setdefault((label, kind), []).append(psnr_rgb(_tensor(result.picture), _tensor(pixels)))
                 decided.setdefault((label, kind), []).append(_decided(result.plan, settings))
     lines = [f"| settings | {' | '.join(INPUTS)} | CPU seconds per megapixel |", "|---" * (len(INPUTS) + 2) + "|"]
     for label, settings in ADAPTIVE_ROWS.items():
@@ -187,7 +235,7 @@ def _adaptive_table(folder: Path) -> str:
             values = decided[label, kind]
             cells.append(f"{fmean(psnr[label, kind]):.2f}" + (f" ({min(values):.2g} to {max(values):.2g})" if settings else ""))
         lines.append(f"| {label} | {' | '.join(cells)} | {fmean(seconds[label]):.1f} |")
-    return "### What is decided by the picture: PSNR-RGB in dB by input\n\n" + "\n".join(lines) + "\n"
+    return "### What is decided by the picture\n\n" + "\n".join(lines) + "\n"
 
 
 def _decided(plan: Plan, settings: dict[str, Any]) -> float:
@@ -199,17 +247,37 @@ def _decided(plan: Plan, settings: dict[str, Any]) -> float:
     return plan.consistency if "consistency" in settings else plan.enhancement
 
 
-def _enlarge(sampler: InvSamplerSR, path: Path) -> Enlarged:
+@lru_cache(maxsize=1)
+def _enlarged(folder: Path) -> tuple[InvSamplerSR, list[Enlarged]]:
+    from tqdm import tqdm
+
+    from sampler_invsr import InvSamplerSR
     from utils.evaluation.lr_sets import make_lr
-    from utils.evaluation.picture_sets import colours, cropped, read
+    from utils.evaluation.picture_sets import find_tree
     from utils.pictures.degradations import Degradation
+
+    sampler, pictures = InvSamplerSR({"color_fix": "none"}), []
+    others = {"steps": {"timesteps": [200, 100]}, "seeds": {"seed": sampler.settings.seed + 1}}
+    for name in tqdm(find_tree(folder)):
+        pixels = _original(folder / name)
+        lq = _tensor(make_lr(pixels, Degradation(SCALE), seed=0))
+        candidates = {kind: sampler.with_settings(**changes).sample_image(lq) for kind, changes in others.items()}
+        pictures.append(Enlarged(_tensor(pixels), lq, sampler.sample_image(lq), candidates))
+    return sampler, pictures
+
+
+def _original(path: Path) -> np.ndarray:
+    """HWC, its sides multiples of the scale."""
+    from utils.evaluation.picture_sets import colours, cropped, read
+
+    return cropped(colours(read(path)), SCALE)
+
+
+def _tensor(pixels: np.ndarray) -> torch.Tensor:
+    """[1,3,H,W], of grey pictures too."""
     from utils.pictures.tensors import to_tensor
 
-    pixels = cropped(colours(read(path)), SCALE)
-    hr, lq = (to_tensor(x).expand(-1, 3, -1, -1) for x in (pixels, make_lr(pixels, Degradation(SCALE), seed=0)))
-    others = {"steps": {"timesteps": [200, 100]}, "seeds": {"seed": sampler.settings.seed + 1}}
-    candidates = {name: sampler.with_settings(**changes).sample_image(lq) for name, changes in others.items()}
-    return Enlarged(hr, lq, sampler.sample_image(lq), candidates)
+    return to_tensor(pixels).expand(-1, 3, -1, -1)
 
 
 def _shifted(rgb: torch.Tensor) -> torch.Tensor:

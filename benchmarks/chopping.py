@@ -36,8 +36,8 @@ FLAT_SIGMA = 96.0
 SAME_SCORE = 0.005
 """Seam scores that differ by less are the same to the digits shown."""
 PLANNING_RUNS = 5
-UPSCALED_SIDES, PLANNED_SIDES = (384, 512), (512, 768, 1024, 1536)
-"""Of the mosaics, in pixels of the input."""
+UPSCALED_SIDE, PLANNED_SIDES = 512, (768, 1024, 1536)
+"""Of the mosaics, in pixels of the input: in smaller ones tiles are too few to tell, larger ones take hours."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,8 @@ def seams(cases: dict[str, dict[str, Row]]) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for method in list(METHODS)[1:]:
         pairs = [(next(iter(rows.values())).seam, rows[method]) for rows in cases.values()]
-        scores = [(row.seam, first, row.seam_of_first) for first, row in pairs if None not in (row.seam, first, row.seam_of_first)]
+        known = [(first, row.seam, row.seam_of_first) for first, row in pairs]
+        scores = [(mine, first, there) for first, mine, there in known if first is not None and mine is not None and there is not None]
         plain = sum(mine <= first for mine, first, _ in scores)
         excess = [mine - there for mine, _, there in scores]
         yield f"| {method} | {len(scores)} | {plain} | {sum(value <= SAME_SCORE for value in excess)} | {max(excess, default=0):+.3f} |"
@@ -163,7 +164,7 @@ def seams(cases: dict[str, dict[str, Row]]) -> Iterator[str]:
 def planning(sampler: "InvSamplerSR", pictures: dict[str, np.ndarray]) -> Iterator[str]:
     """Plans alone, for the originals as inputs."""
     from utils.pictures.analysis import measure
-    from utils.planning.geometry import fixed_tiles
+    from utils.planning.geometry import count_fixed_tiles
     from utils.planning.smart_chopping import smart_tiles
 
     yield "| input | size | fixed 50 % | fixed 25 % | smart | fewer than fixed 50 % | analysis, ms/MP | planning, ms/MP |"
@@ -173,7 +174,7 @@ def planning(sampler: "InvSamplerSR", pictures: dict[str, np.ndarray]) -> Iterat
         stats, analysis = _timed(measure, picture)
         plan = sampler.plan(picture)
         tiles, seconds = _timed(smart_tiles, plan.lq_size, plan.origin, plan.patch, stats.complexity_map, *overlaps)
-        counts = [len(fixed_tiles(plan.lq_size, plan.patch, overlap)) for overlap in (0.5, 0.25)]
+        counts = [count_fixed_tiles(plan.lq_size, plan.patch, overlap) for overlap in (0.5, 0.25)]
         (h, w), megapixels = picture.shape[:2], picture.shape[0] * picture.shape[1] / 1e6
         times = f"{1000 * analysis / megapixels:.0f} | {1000 * seconds / megapixels:.1f}"
         yield f"| {name} | {w} x {h} | {counts[0]} | {counts[1]} | {len(tiles)} | {1 - len(tiles) / counts[0]:.0%} | {times} |"
@@ -194,8 +195,7 @@ def _score(score: float | None) -> str:
 
 
 def mosaics_section(sampler: "InvSamplerSR", pictures: dict[str, np.ndarray], rounds: int) -> Iterator[str]:
-    cases = [make_case(f"{name}, {side}", hr) for side in UPSCALED_SIDES for name, hr in mosaics(pictures, SCALE * side)]
-    rows = {case.name: measured(sampler, case, rounds) for case in cases}
+    rows = {name: measured(sampler, make_case(name, hr), rounds) for name, hr in mosaics(pictures, SCALE * UPSCALED_SIDE)}
     yield from ("### Mosaics upscaled", "", *table(rows), "", *seams(rows), "")
 
 
@@ -205,7 +205,7 @@ def pictures_section(sampler: "InvSamplerSR", pictures: dict[str, np.ndarray], r
 
 
 def plans_section(sampler: "InvSamplerSR", pictures: dict[str, np.ndarray], rounds: int) -> Iterator[str]:
-    large = {f"{name}, {side}": picture for side in PLANNED_SIDES for name, picture in mosaics(pictures, side)}
+    large = {f"{name}, {side}": picture for side in (UPSCALED_SIDE, *PLANNED_SIDES) for name, picture in mosaics(pictures, side)}
     yield from ("### Plans alone", "", *planning(sampler, {**pictures, **large}), "")
 
 
@@ -238,7 +238,7 @@ def draw(sampler: "InvSamplerSR", pictures: dict[str, np.ndarray], target: Path)
     """The plan of the first mosaic."""
     from utils.pictures.plan_picture import draw_plan
 
-    lq = make_case(*next(mosaics(pictures, SCALE * UPSCALED_SIDES[-1]))).lq
+    lq = make_case(*next(mosaics(pictures, SCALE * UPSCALED_SIDE))).lq
     plan = sampler.with_settings(smart_chopping=True).plan(lq)
     cv2.imwrite(str(target), draw_plan(plan, sampler.measure(lq).complexity_map, longest=640)[..., ::-1])
 

@@ -133,6 +133,8 @@ def _header(stream: IO[bytes]) -> tuple[Opened, list[str]]:
         raise Unreadable(f"it is not a picture of a supported kind; use {names} or {formats.READABLE[-1]}")
     if kind == "TIFF" and (wide := wide_tiff.opened(stream)):
         return wide, []
+    if kind == "PNG" and png_chunks.too_many(stream):
+        raise Unreadable(f"it is in more than {png_chunks.MOST_CHUNKS} pieces; save it again as an ordinary PNG")
     reader = _heic_reader() if kind == "HEIC" else _READERS[kind]
     try:
         return reader(_from_start(stream), ""), []

@@ -188,6 +188,7 @@ class InvSamplerSR:
     def _upscale(self, picture: Picture, settings: Settings, on_progress: OnProgress | None) -> tuple[Picture, Plan, dict[str, float]]:
         from utils.models.device import memory_errors_explained
         from utils.pictures.colour_profiles import from_srgb
+        from utils.pictures.soundness import check_sound
         from utils.pictures.tensors import to_pixels, to_tensor
         from utils.pictures.transparency import enlarged_alpha
 
@@ -201,6 +202,7 @@ class InvSamplerSR:
             picture = replace(picture, notes=(*picture.notes, *notes))
         with _timed(timings, "stages"), memory_errors_explained():
             sr = self._finish(canvases, lq, plan)
+            check_sound(sr, lq, plan.output_size)
             if alpha is not None:
                 alpha = to_pixels(enlarged_alpha(to_tensor(alpha), plan.output_size), alpha.dtype)
             rgb = from_srgb(sr[0].permute(1, 2, 0).cpu().numpy(), picture.icc, picture.rgb.dtype, picture.colourless)
@@ -309,13 +311,15 @@ class InvSamplerSR:
     ) -> torch.Tensor:
         """One batch of tiles, each a box of a picture, through the networks: [n,3,p,p] -> [n,3,4p,4p] in [0,1].
 
-        Tiles with values that are not numbers are computed again in float32; UserError for those that have such values even there.
+        Tiles that are black though their input is not, or have values that are not numbers, are computed again in float32; UserError for those that
+        are so even there.
         """
         import torch
 
         from utils.models.denoising import sample
         from utils.models.draws import draws_of, seeded_draws, window_draws
         from utils.models.remedies import in_float32
+        from utils.pictures.soundness import unsound
 
         if eps is None:
             draws = seeded_draws(run.seed, [box for box, _ in batch], self.spec)
@@ -325,14 +329,14 @@ class InvSamplerSR:
             conditioning = self._model.conditioner(settings.prompt, settings.negative_prompt, guidance)
             lq = patches.float().to(self.device)
             rgb = sample(self._model.denoiser, lq, run.timesteps, guidance, conditioning, draws)
-            broken = ~torch.isfinite(rgb).flatten(1).all(1)
+            broken = unsound(rgb, lq)
             if broken.any() and self.dtype != torch.float32:
                 precise, conditioning = in_float32(self._model.denoiser, conditioning)
                 rgb[broken] = sample(precise, lq[broken], run.timesteps, guidance, conditioning, draws_of(draws, broken.cpu()))
                 if remedies:
                     remedies.float32_tiles += int(broken.sum())
-            if not torch.isfinite(rgb).all():
-                raise UserError("The model produced values that are not numbers, also in float32; check its files.")
+            if unsound(rgb, lq).any():
+                raise UserError("The model gave black for what is not, or values that are not numbers, also in float32; check its files.")
             return rgb.clamp(0, 1)
 
     def _finish(self, canvases: tuple[torch.Tensor, ...], lq: torch.Tensor, plan: Plan) -> torch.Tensor:

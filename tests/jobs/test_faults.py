@@ -198,14 +198,14 @@ def test_smaller_tiles_are_about_half_and_what_the_model_can_do(patch, multiple,
     assert smaller_patch(patch, multiple) == expected
 
 
-@pytest.fixture
-def overflowing():
-    """A sampler in bfloat16 whose diffusion network gives infinite values in that precision, for every second tile."""
+@pytest.fixture(params=["infinite", "black"])
+def overflowing(request):
+    """A sampler in bfloat16 that gives infinite values, or black, in that precision, for every second tile."""
     sampler = InvSamplerSR({"device": "cpu", "dtype": "bfloat16", "pch_size": 64, "color_fix": "none"})
 
     def spoil(network, arguments, output):
         if output.sample.dtype != torch.float32:
-            output.sample[::2] = float("inf")
+            output.sample[::2, ::16] = float("inf") if request.param == "infinite" else 1e4  # of the lowest frequency, that all is far below black
         return output
 
     hook = sampler._model.denoiser.unet.register_forward_hook(spoil)
@@ -213,10 +213,10 @@ def overflowing():
     hook.remove()
 
 
-def test_tiles_that_are_not_numbers_are_computed_again_in_float32(overflowing, embedded_sampler, photo):
+def test_tiles_that_are_black_or_not_numbers_are_computed_again_in_float32(overflowing, embedded_sampler, photo):
     result = overflowing.upscale(photo[:64, :96])
     assert len(result.plan.tiles) == 2 and result.plan.tile_batch == 4
-    assert result.warnings == ("Tiles that came out with values that are not numbers were computed again in float32 (1).",)
+    assert result.warnings == ("Tiles that came out black or with values that are not numbers were computed again in float32 (1).",)
     assert result.warnings[0] == result.plan.reasons[-1] and next(overflowing._model.denoiser.unet.parameters()).dtype == torch.bfloat16
     precise = embedded_sampler.upscale(photo[:64, :96], pch_size=64, color_fix="none").picture
     assert np.abs(result.picture.astype(int) - precise).mean() < 1.5
@@ -240,6 +240,36 @@ def test_a_picture_that_is_not_numbers_even_in_float32_fails_alone(embedded_samp
         hook.remove()
     assert [row.status for row in rows] == ["done", "failed"] and "not numbers, also in float32" in rows[1].message
     assert json.loads((tmp_path / "out" / "report.json").read_text())["summary"]["failed"] == 1
+
+
+@pytest.mark.parametrize(("level", "is_refused"), [(30, True), (6, False)])
+def test_a_black_result_of_a_picture_that_is_not_is_never_kept_and_a_dark_picture_may_be_black(embedded_sampler, tmp_path, level, is_refused):
+    def spoil(network, arguments, output):
+        output.sample[:, ::16] = 1e4
+        return output
+
+    hook = embedded_sampler._model.denoiser.unet.register_forward_hook(spoil)
+    try:
+        sampler = embedded_sampler.with_settings(pch_size=32, color_fix="none")
+        if is_refused:
+            with pytest.raises(UserError, match="gave black for what is not"):
+                sampler.upscale(np.full((20, 20, 3), level, np.uint8))
+        else:
+            assert sampler.upscale(np.full((20, 20, 3), level, np.uint8)).picture.max() == 0
+    finally:
+        hook.remove()
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "words"),
+    [(lambda sr: sr[..., 1:], "79 x 80 pixels instead of 80 x 80"), (lambda sr: sr * 0, "black though"), (lambda sr: sr / 0, "not numbers")],
+)
+def test_a_result_that_a_stage_has_spoilt_is_never_kept(embedded_sampler, monkeypatch, spoilt, words):
+    sampler = embedded_sampler.with_settings(pch_size=32)
+    finish = sampler._finish
+    monkeypatch.setattr(sampler, "_finish", lambda *arguments: spoilt(finish(*arguments)))
+    with pytest.raises(UserError, match=words):
+        sampler.upscale(np.full((20, 20, 3), 90, np.uint8))
 
 
 def test_a_job_goes_on_after_a_picture_for_which_there_is_not_enough_memory(tmp_path):

@@ -61,7 +61,7 @@ def test_a_killed_job_ends_with_exactly_the_files_of_one_that_was_not(tmp_path, 
 
 @pytest.mark.slow
 def test_a_killed_command_line_ends_with_exactly_the_files_of_one_that_was_not(tmp_path):
-    source, target = sources(tmp_path / "in", 30, (24, 20)), tmp_path / "out"
+    source, target = sources(tmp_path / "in", 30, (110, 120)), tmp_path / "out"
 
     def command(out):
         words = [sys.executable, "sampler_invsr.py", "-i", str(source), "-o", str(out), "--recursive"]

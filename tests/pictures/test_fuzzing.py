@@ -18,4 +18,4 @@ def test_damaged_files_give_pictures_or_sentences_in_bounded_time_and_memory(cou
         timeout=60 + count / 4,
     )
     assert fuzzing.returncode == 0, fuzzing.stderr[-3000:]
-    assert fuzzing.stdout.startswith(f"{count} files of")
+    assert fuzzing.stdout.startswith(f"{count} files of") and fuzzing.stderr == ""

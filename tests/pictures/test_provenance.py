@@ -2,12 +2,14 @@
 
 import json
 import struct
+import tomllib
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.conftest import PROJECT
 from tests.pictures.picture_files import noise, raw_png
 from utils.pictures import png_chunks
 from utils.pictures.picture import Picture
@@ -40,6 +42,26 @@ def test_the_settings_come_back_from_every_format(tmp_path, kind):
 )  # fmt: skip
 def test_settings_that_somebody_made_up_are_none(tmp_path, kind, settings):
     assert read_settings(result(tmp_path, kind, settings)) is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_version_of_the_program_is_in_every_format(tmp_path, kind):
+    version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"made by InvSamplerSR {version}".encode() in result(tmp_path, kind, "{}").read_bytes()
+
+
+def test_what_a_result_says_of_itself_holds_all_that_reproduces_it_and_nothing_of_time_place_or_machine(embedded_sampler, tmp_path):
+    Image.fromarray(noise(20, 20, 3)).save(tmp_path / "in.png")
+    texts = []
+    for name in ("a", "b"):
+        (row,) = embedded_sampler.with_settings(pch_size=32, seed=7).inference(tmp_path / "in.png", tmp_path / name)
+        texts.append(read_texts(row.output))
+        assert str(tmp_path).encode() not in row.output.read_bytes()
+    assert (tmp_path / "a" / "in.png").read_bytes() == (tmp_path / "b" / "in.png").read_bytes()
+    settings, plan = json.loads(texts[0]["settings"]), json.loads(texts[0]["plan"])
+    assert set(texts[0]) == {"settings", "plan"} and settings["seed"] == 7 and settings["dtype"] == "float32"
+    assert plan["output_size"] == [80, 80] and plan["model"] == embedded_sampler.spec.name
+    assert not {"device", "pretrained_model_name_or_path"} & set(settings) and "/" not in plan["model"]
 
 
 def test_other_files_have_no_settings(tmp_path):

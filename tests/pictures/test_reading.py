@@ -16,6 +16,7 @@ from tests.pictures.picture_files import (
     ENCODED,
     ENOUGH,
     LAB,
+    SRGB,
     encoded,
     header_of,
     noise,
@@ -106,8 +107,8 @@ def test_decompression_bombs_get_our_sentence_and_no_warning(tmp_path, size):
     path = raw_png(tmp_path / "bomb.png", size, 1, 0, [b"\0"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        refused(path, "too large", limit=10**7)
-        refused(path, "too large", limit=10**18)  # a limit that lets it pass still leaves the one on inputs
+        refused(path, "too large", "GB of memory", limit=10**7)
+        refused(path, "too large", "GB of memory", limit=10**18)  # a limit that lets it pass still leaves the one on inputs
         assert picture_size(path) == size
 
 
@@ -191,6 +192,15 @@ def test_grey_palette_and_transparency_modes(tmp_path):
         np.testing.assert_array_equal(picture.rgb, expected[..., :3])
         if has_alpha:
             np.testing.assert_array_equal(picture.alpha, expected[..., 3])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP"])
+def test_a_palette_of_greys_is_grey_but_with_a_profile_of_colours(tmp_path, kind):
+    image = Image.fromarray(noise(6, 5, 1, seed=3)[..., 0]).convert("RGB").quantize(20)
+    assert load(written(tmp_path / "grey", image, kind), ENOUGH, 4).grey
+    if kind == "PNG":
+        tagged = load(written(tmp_path / "tagged.png", image, icc_profile=SRGB), ENOUGH, 4)
+        assert not tagged.grey and tagged.icc == SRGB and tagged.notes == ()
 
 
 def test_a_transparent_palette_entry_becomes_alpha(tmp_path):
@@ -408,6 +418,23 @@ def test_the_rest_of_a_cut_off_16_bit_file_has_8_and_says_so(tmp_path, kind):
         assert kind == "TIFF16" and "damaged" in str(error)
     else:
         assert picture.rgb.dtype == np.uint8 and "read as 8" in " ".join(picture.notes) and "blank" in " ".join(picture.notes)
+
+
+@pytest.mark.parametrize("damage", ["checksum", "rows"])
+def test_a_png_that_is_damaged_where_its_decoder_does_not_look_is_refused_or_marked(tmp_path, damage):
+    path, rows = tmp_path / "a.png", [row.tobytes() for row in smooth(40, 50)]
+    if damage == "checksum":
+        data = bytearray(raw_png(path, (40, 50), 8, 2, rows).read_bytes())
+        data[-13] ^= 1  # in the checksum of the pixels, before the last chunk
+        path.write_bytes(data)
+    else:
+        raw_png(path, (60, 50), 8, 2, rows)
+    refused(path, "damaged")
+    with Image.open(path) as image, pytest.raises(UserError, match="damaged"):
+        from_pil(image)
+    picture = load(path, ENOUGH, 4, tolerant=True)
+    np.testing.assert_array_equal(picture.rgb[:40], smooth(40, 50))
+    assert "damaged or incomplete" in " ".join(picture.notes)
 
 
 def test_where_nothing_is_left_there_is_no_picture(tmp_path):

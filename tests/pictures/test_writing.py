@@ -88,7 +88,36 @@ def png_bytes():
     return stream.getvalue()
 
 
-@pytest.mark.parametrize("step", ["os.replace", "os.fsync"])
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("where", ["before", "meanwhile"])
+def test_a_file_that_appears_while_a_result_is_made_is_spared(tmp_path, monkeypatch, links, where):
+    target = tmp_path / "result.png"
+
+    def theirs(*_):
+        target.write_text("theirs")
+
+    def no_links(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    with monkeypatch.context() as patch, pytest.raises(UserError, match=r"result\.png was not made by this program"):
+        patch.setattr("utils.pictures.writing.encoded" if where == "before" else "os.fsync", lambda *given: theirs() or (b"ours", []))
+        if not links:
+            patch.setattr("os.link", no_links)
+        save(Picture(noise(4, 4, 3)), target, {})
+    assert target.read_text() == "theirs" and list(tmp_path.iterdir()) == [target]
+
+
+def test_a_file_system_without_links_is_as_good(tmp_path, monkeypatch):
+    def no_links(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", no_links)
+    for seed in (0, 1):
+        save(Picture(noise(4, 4, 3, seed=seed)), tmp_path / "result.png", {})
+    assert np.array_equal(load(tmp_path / "result.png", ENOUGH, 4).rgb, noise(4, 4, 3, seed=1)) and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("step", [("os.link", "os.replace"), ("os.fsync",)], ids=["naming", "fsync"])
 @pytest.mark.parametrize("before", [False, True])
 def test_a_failing_write_leaves_nothing_and_spoils_nothing(tmp_path, monkeypatch, step, before):
     target = tmp_path / "result.png"
@@ -100,7 +129,8 @@ def test_a_failing_write_leaves_nothing_and_spoils_nothing(tmp_path, monkeypatch
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(step, full)
+        for name in step:
+            patch.setattr(name, full)
         with pytest.raises(UserError, match=r"result\.png cannot be written: No space left on device"):
             save(Picture(noise(4, 4, 3, seed=1)), target, {})
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == listing
@@ -109,7 +139,8 @@ def test_a_failing_write_leaves_nothing_and_spoils_nothing(tmp_path, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(step, interrupted)
+        for name in step:
+            patch.setattr(name, interrupted)
         save(Picture(noise(4, 4, 3, seed=1)), target, {})
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == listing
 

@@ -31,7 +31,7 @@ class Remedies:
         if self.tile_batch < plan.tile_batch:
             words.append(f"For want of memory, tiles were computed {self.tile_batch} at a time instead of {plan.tile_batch}.")
         if self.float32_tiles:
-            words.append(f"Tiles that came out with values that are not numbers were computed again in float32 ({self.float32_tiles}).")
+            words.append(f"Tiles that came out black or with values that are not numbers were computed again in float32 ({self.float32_tiles}).")
         return words
 
 

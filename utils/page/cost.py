@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from utils.planning.memory import FINISH_BYTES
 from utils.planning.model_spec import ModelSpec
 from utils.planning.plan import Plan
 
@@ -18,8 +19,6 @@ TRANSFORM_BYTES = 450
 """The same for a model whose latents are a transform of the pixels: its networks work at the size of the input."""
 CANVAS_BYTES = 16
 """Memory for each pixel of a result while tiles are blended: three colours and a weight."""
-FINISH_BYTES = 170
-"""Memory for each pixel of a result after that, in the stages and until the file is written."""
 
 
 def work(plan: Plan) -> float:

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import imagecodecs
@@ -13,7 +13,7 @@ from utils.pictures import colour_profiles, metadata, png_chunks
 from utils.pictures.colour_profiles import Use
 from utils.pictures.picture import Picture, checked_floats
 from utils.pictures.tensors import full_scale
-from utils.pictures.unreadable import Unreadable
+from utils.pictures.unreadable import DAMAGED, Unreadable
 
 
 @dataclass(frozen=True)
@@ -107,13 +107,16 @@ def _file_bytes(image: Image.Image) -> bytes:
 
 def _load(image: Image.Image, tolerant: bool, notes: list[str]) -> bool:
     """Let Pillow decode; whether everything was there."""
+    is_damaged = _lacks_pixels(image)
+    if is_damaged and not tolerant:
+        raise Unreadable(DAMAGED)
     if not tolerant or not isinstance(image, ImageFile.ImageFile):
         image.load()
         return True
     ended = _end_when_cut_off(image)
     try:
         image.load()
-        if not ended:
+        if not ended and not is_damaged:
             return True
     except MemoryError:
         raise
@@ -127,6 +130,20 @@ def _load(image: Image.Image, tolerant: bool, notes: list[str]) -> bool:
         raise Unreadable("nothing of its pixels is left; copy or download it again")
     notes.append("The file is damaged or incomplete: what could not be read of it is blank.")
     return False
+
+
+def _lacks_pixels(image: Image.Image) -> bool:
+    """Whether the file is damaged in a way that Pillow passes over, so that a part would silently be blank."""
+    if not isinstance(image, ImageFile.ImageFile) or not image.tile or image.fp is None:
+        return False
+    if image.format == "TIFF":  # the size may be that of the turned picture, but the strips lie as stored
+        return sorted(max(tile.extents[k] for tile in image.tile if tile.extents) for k in (2, 3)) != sorted(image.size)
+    if image.format != "PNG":
+        return False
+    position = image.fp.tell()
+    is_whole = png_chunks.are_pixels_whole(image.fp)
+    image.fp.seek(position)
+    return not is_whole
 
 
 def _end_when_cut_off(image: ImageFile.ImageFile) -> list[bool]:
@@ -168,7 +185,9 @@ def _pixels(image: Image.Image, raw_mode: str, data: bytes, notes: list[str]) ->
         return _from_channels(np.dstack([grey] if alpha is None else [grey, alpha]), image.size)
     if image.mode in ("LA", "La"):
         return _from_channels(np.asarray(image.convert("LA")), image.size)
-    return _from_channels(np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB")), image.size)
+    pixels = _from_channels(np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB")), image.size)
+    # A palette of greys is grey; with a profile, it is of the colours that this is for.
+    return replace(pixels, grey=image.mode in ("P", "PA") and "icc_profile" not in image.info and bool((np.ptp(pixels.rgb, axis=2) == 0).all()))
 
 
 def _from_channels(pixels: np.ndarray, size: tuple[int, int]) -> Pixels:

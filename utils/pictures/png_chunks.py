@@ -6,14 +6,20 @@ A PNG is a signature followed by chunks of (length, type, body, CRC); see the PN
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import IO
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _AFTER_HEADER = len(SIGNATURE) + 12 + 13  # the header chunk IHDR is always first and has 13 bytes
 _PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _PLAIN = b"\0\0\0\0"  # of an iTXt chunk, after the keyword: not compressed, no language, no translation
-_MOST_CHUNKS = 10_000
+MOST_CHUNKS = 150_000
+_MOST_BEFORE_PIXELS = 10_000
 _LONGEST_TEXT = 2**25
+_AT_ONCE = 2**20  # bytes of pixels to unpack
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+# First row, step, first column, step of the parts of an interlaced picture.
+_ADAM7 = ((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1))
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
@@ -31,15 +37,10 @@ def text_chunk(keyword: str, text: str) -> bytes:
 
 def plain_texts(stream: IO[bytes]) -> Iterator[tuple[str, str]]:
     """(keyword, text) of the uncompressed iTXt chunks before the pixels. ValueError where the file is not sound up to there."""
-    start = _AFTER_HEADER
-    for _ in range(_MOST_CHUNKS):
-        stream.seek(start)
-        header = stream.read(8)
-        length = int.from_bytes(header[:4], "big")
-        if len(header) < 8 or header[4:] in (b"IDAT", b"IEND"):
+    for kind, length in islice(_chunks(stream), _MOST_BEFORE_PIXELS):
+        if kind in (b"IDAT", b"IEND"):
             return
-        start += 12 + length
-        if header[4:] != b"iTXt" or length > _LONGEST_TEXT:
+        if kind != b"iTXt" or length > _LONGEST_TEXT:
             continue
         body, checksum = stream.read(length), stream.read(4)
         keyword, separator, rest = body.partition(b"\0")
@@ -71,16 +72,7 @@ def insert_after_header(png: bytes, chunks: Iterable[bytes]) -> bytes:
 
 def find_chunk(stream: IO[bytes], kind: bytes) -> bytes | None:
     """The body of the first chunk of that kind, found by stepping over the others unread."""
-    start = len(SIGNATURE)
-    while True:
-        stream.seek(start)
-        header = stream.read(8)
-        if len(header) < 8:
-            return None
-        length = struct.unpack_from(">I", header)[0]
-        if header[4:] == kind:
-            return stream.read(length)
-        start += 12 + length
+    return next((stream.read(length) for found, length in _chunks(stream) if found == kind), None)
 
 
 def pixel_chunks_only(png: bytes) -> bytes:
@@ -94,12 +86,47 @@ def pixel_chunks_only(png: bytes) -> bytes:
     return b"".join(kept)
 
 
-def relabelled(png: bytes, bit_depth: int, colour_type: int) -> bytes:
-    """The same compressed bytes declared as pixels of another kind with as many bytes each.
+def too_many(stream: IO[bytes]) -> bool:
+    """Whether the file is of more chunks than any real one: a small file of millions would keep a decoder busy for minutes."""
+    return next(islice(_chunks(stream), MOST_CHUNKS, None), None) is not None
 
-    PNG filters work on the bytes of neighbouring pixels, whatever these mean, so 16-bit grey with alpha (colour type 4), which no library reads and
-    writes rightly, can pass through one as 8-bit RGBA (colour type 6) without loss.
-    """
-    body = bytearray(png[len(SIGNATURE) + 8 : _AFTER_HEADER - 4])
-    body[8:10] = bit_depth, colour_type
-    return SIGNATURE + chunk(b"IHDR", bytes(body)) + png[_AFTER_HEADER:]
+
+def are_pixels_whole(stream: IO[bytes]) -> bool:
+    """Whether the checksums of header and pixels are right, and there are as many pixels as the header says: Pillow looks at neither."""
+    unpacker, missing = zlib.decompressobj(), 0
+    for kind, length in _chunks(stream):
+        if kind not in (b"IHDR", b"IDAT"):
+            continue
+        body = stream.read(length)
+        if stream.read(4) != struct.pack(">I", zlib.crc32(kind + body)):
+            return False
+        if kind == b"IHDR":
+            missing = _filtered_bytes(body)
+            continue
+        try:
+            while missing > 0 and (pixels := unpacker.decompress(body, _AT_ONCE)):
+                missing, body = missing - len(pixels), unpacker.unconsumed_tail
+        except zlib.error:
+            return False
+    return missing <= 0
+
+
+def _chunks(stream: IO[bytes]) -> Iterator[tuple[bytes, int]]:
+    """(type, length) of every chunk, the stream standing at its body each time."""
+    start = len(SIGNATURE)
+    while True:
+        stream.seek(start)
+        header = stream.read(8)
+        if len(header) < 8:
+            return
+        length = int.from_bytes(header[:4], "big")
+        yield header[4:], length
+        start += 12 + length
+
+
+def _filtered_bytes(header: bytes) -> int:
+    """How many bytes the unpacked pixels of a file with this IHDR body are: rows of whole bytes after a filter type; see section 7 and 8."""
+    w, h, depth, colour_type, _, _, interlaced = struct.unpack(">IIBBBBB", header)
+    bits = depth * _CHANNELS[colour_type]
+    parts = [(-(-(h - top) // down), -(-(w - left) // right)) for top, down, left, right in (_ADAM7 if interlaced else ((0, 1, 0, 1),))]
+    return sum(rows * (1 + (columns * bits + 7) // 8) for rows, columns in parts if rows > 0 and columns > 0)

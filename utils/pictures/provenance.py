@@ -17,7 +17,9 @@ from utils.pictures.metadata import EXIF_BLOCK, USER_COMMENT
 OUR_KEY = "invsr"
 SETTINGS = "settings"
 """The text that holds the settings, as JSON."""
-_MADE_BY = "made by InvSamplerSR"
+VERSION = "0.1.0"
+"""Of this program, as in `pyproject.toml`."""
+_MADE_BY = f"made by InvSamplerSR {VERSION}"
 _ASCII = b"ASCII\0\0\0"  # how an EXIF comment begins
 _LONGEST_SETTINGS = 2**18
 _MOST_BYTES = 2**30

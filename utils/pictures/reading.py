@@ -5,6 +5,7 @@ colours (transparency, bit depth, colour profile, EXIF, XMP, resolution, being g
 """
 
 import contextlib
+import ctypes
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ from utils.pictures.picture import Picture
 from utils.pictures.unreadable import Unreadable, plain_errors
 from utils.pictures.wide_tiff import WideTiff
 from utils.planning.errors import UserError
+from utils.planning.memory import memory_words
 
 MOST_BYTES = 2**28
 LONGEST_SIDE = 2**16
@@ -39,6 +41,11 @@ MOST_PIXELS = 100_000_000
 _MOST_SCANS = 200  # of a progressive JPEG; encoders make about ten, and each costs a pass over all pixels
 
 _PIL_IMAGES = Lock()
+
+with contextlib.suppress(AttributeError, OSError):  # where libtiff cannot be reached beside Pillow, it goes on printing what it finds wrong
+    _libtiff = ctypes.CDLL(Image.core.__file__)
+    _libtiff.TIFFSetErrorHandler(None)
+    _libtiff.TIFFSetWarningHandler(None)
 
 Reader = Callable[[IO[bytes], str], ImageFile.ImageFile]
 # Not Image.open, for it has a limit of its own whose warning cannot be silenced safely among threads; ours is `_check_size`.
@@ -126,6 +133,8 @@ def _header(stream: IO[bytes]) -> tuple[Opened, list[str]]:
         raise Unreadable(f"it is not a picture of a supported kind; use {names} or {formats.READABLE[-1]}")
     if kind == "TIFF" and (wide := wide_tiff.opened(stream)):
         return wide, []
+    if kind == "PNG" and png_chunks.too_many(stream):
+        raise Unreadable(f"it is in more than {png_chunks.MOST_CHUNKS} pieces; save it again as an ordinary PNG")
     reader = _heic_reader() if kind == "HEIC" else _READERS[kind]
     try:
         return reader(_from_start(stream), ""), []
@@ -157,10 +166,15 @@ def _from_start(stream: IO[bytes]) -> IO[bytes]:
 def _check_size(name: str, size: tuple[int, int], max_output_pixels: int, scale: int) -> None:
     w, h = size
     if h * w * scale * scale > max_output_pixels:
-        limit = f"{max_output_pixels / 1e6:g} megapixels allowed; use a smaller picture or raise max_output_megapixels"
-        raise UserError(f"{name} is too large: {w} x {h} pixels would become {w * scale} x {h * scale}, more than the {limit}.")
+        raise UserError(
+            f"{name} is too large: {w} x {h} pixels would become {w * scale} x {h * scale}, more than the {max_output_pixels / 1e6:g} megapixels"
+            f" allowed, and take {memory_words(h * w * scale * scale)}; use a smaller picture or raise max_output_megapixels."
+        )
     if h * w > MOST_PIXELS:
-        raise UserError(f"{name} is too large: {w} x {h} pixels are more than {MOST_PIXELS / 1e6:.0f} megapixels; use a smaller picture.")
+        raise UserError(
+            f"{name} is too large: {w} x {h} pixels are more than {MOST_PIXELS / 1e6:.0f} megapixels, and their result would take"
+            f" {memory_words(h * w * scale * scale)}; use a smaller picture."
+        )
     if max(h, w) > LONGEST_SIDE:
         raise UserError(f"{name} is too large: {w} x {h} pixels, and no side may have more than {LONGEST_SIDE}; use a smaller picture.")
 

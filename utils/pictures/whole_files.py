@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written beside their place, put on the disk, then renamed."""
+"""Files that appear whole or not at all: written beside their place, put on the disk, then given their name."""
 
 import contextlib
 import os
@@ -12,17 +12,37 @@ UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.part")
 """How files are called until they are whole; a killed program leaves one behind."""
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes or replaces the file at `path`; UserError, caused by the system's own, if that cannot be."""
+def write_whole(path: Path, data: bytes, *, replace: bool = True) -> None:
+    """Writes the file at `path`, over one that is there only with `replace`: else FileExistsError, also for one that has come meanwhile.
+
+    UserError, caused by the system's own error, if it cannot be written.
+    """
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(part, path)
+        if replace:
+            os.replace(part, path)
+        else:
+            _name_new(part, path)
+    except FileExistsError:
+        raise
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}; check the folder's permissions and free space.") from error
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def _name_new(part: Path, path: Path) -> None:
+    """Give the file its name unless something has that name; FileExistsError if so. It may keep its old name, too."""
+    try:
+        os.link(part, path)  # renaming would replace what is there
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links; if it is something else, renaming says the same
+        if os.path.lexists(path):
+            raise FileExistsError(f"{path} exists") from None
+        os.replace(part, path)

@@ -15,7 +15,7 @@ from utils.planning.errors import UserError
 def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """UserError if there is something at `path` that `save` would have to spare: a file that this program did not make, unless `overwrite`."""
     if os.path.lexists(path) and not (overwrite and Path(path).is_file()) and not made_by_us(path):
-        raise UserError(f"{path} was not made by this program and is not replaced; choose another name or folder.")
+        raise _not_ours(path)
 
 
 def save(
@@ -29,9 +29,17 @@ def save(
     picture, or for a target that `check_target` refuses.
     """
     target, kind = Path(path), output_format(path)
+    replace = overwrite or os.path.lexists(target)  # looked at before it is checked, so that what comes later is never replaced
     check_target(target, overwrite=overwrite)
     if not target.parent.is_dir():
         raise UserError(f"{target} cannot be written: {target.parent} is not a folder; make it first or choose another.")
     data, notes = encoded(picture, kind, metadata, keep_metadata)
-    write_whole(target, data)
+    try:
+        write_whole(target, data, replace=replace)
+    except FileExistsError:
+        raise _not_ours(target) from None
     return tuple(notes)
+
+
+def _not_ours(path: str | os.PathLike[str]) -> UserError:
+    return UserError(f"{path} was not made by this program and is not replaced; choose another name or folder.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from utils.planning.adaptive import adaptive_enhancement, adaptive_guidance, adaptive_timesteps, auto_consistency, needs_statistics
 from utils.planning.errors import UserError
 from utils.planning.geometry import AxisPadding, Box, count_fixed_tiles, fixed_tiles, pad_axis
+from utils.planning.memory import memory_words
 from utils.planning.model_spec import ModelSpec
 from utils.planning.schedule import PUBLISHED, check_timesteps, within
 from utils.planning.settings import AUTO, HIGHEST_SEED, Settings
@@ -153,7 +154,7 @@ def check_output_size(picture_size: tuple[int, int], limit_megapixels: float, sc
     h, w = picture_size[0] * scale, picture_size[1] * scale
     if h * w > limit_megapixels * 1e6:
         raise UserError(
-            f"The result would be {w} x {h} pixels ({h * w / 1e6:.1f} megapixels), above the limit of {limit_megapixels:g};"
+            f"The result would be {w} x {h} pixels ({h * w / 1e6:.1f} megapixels, {memory_words(h * w)}), above the limit of {limit_megapixels:g};"
             " use a smaller picture or raise max_output_megapixels."
         )
 

@@ -35,7 +35,7 @@ from utils.planning.settings import Settings
 Updates = dict[Any, Any]  # component -> its new value
 
 FEWEST, MOST = 2, 4
-_PART, _WHOLE = "A part of it", "The whole picture"
+_PART, _WHOLE = "The part", "All of it"
 _EMPTY = "Two to four ways of upscaling appear here side by side, beside the picture enlarged without a model."
 _NO_PICTURE = "Choose a picture here or in the tab “Single image”."
 _STOPPED = "Stopped. What was finished before is shown."
@@ -54,13 +54,13 @@ class CompareTab:
         self._kept, self._compared = gr.State([]), gr.State([])
         with gr.Row():
             with gr.Column(scale=3, min_width=270, elem_id="compare-input"):
-                self._upload = gr.File(label="Picture: drop, paste or choose", height=110, elem_id="compare-upload")
+                self._upload = gr.File(label="Picture: drop, paste or choose", height=96, elem_id="compare-upload")
                 self._place = PlacePicker("compare-place", "The chosen picture; click on it to mark the part that is compared")
                 self._variants = gr.CheckboxGroup(
                     list(PRESETS), value=list(PRESETS), label="Settings to compare", info="Two to four.", elem_id="variants"
                 )
                 self._keep = gr.Button("Add the settings of the form", size="sm", elem_id="keep")
-                self._part = gr.Radio([_PART, _WHOLE], value=_PART, label="Compare on", elem_id="part")
+                self._part = gr.Radio([_PART, _WHOLE], value=_PART, label="What to compare", elem_id="part")
                 self._about = gr.HTML(markup.notice(_NO_PICTURE), elem_id="compare-about")
                 self._start = gr.Button("Compare", variant="primary", interactive=False, elem_id="compare")
                 self._cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel-compare")
@@ -112,18 +112,16 @@ class CompareTab:
         if refused or chosen is None:
             return {self._about: markup.notice(refused), self._start: gr.Button(interactive=False)}
         if part == _PART or self._shared.state.phase != "ready":
-            words = (
-                f"{len(titles)} settings on {LOOK_SIDE} × {LOOK_SIDE} pixels around the mark." if part == _PART else f"{len(titles)} whole pictures."
-            )
-            return {self._about: markup.notice(words), self._start: gr.Button(interactive=True)}
+            on = f"{LOOK_SIDE} × {LOOK_SIDE} pixels around the mark" if part == _PART else "the whole picture"
+            return {self._about: markup.notice(f"{len(titles)} settings on {on}."), self._start: gr.Button(interactive=True)}
         try:
             sampler = self._shared.get()
             plans = [sampler.plan(chosen.path, stats=chosen.stats, **variant.overrides) for variant in self._chosen_variants(titles, kept, values)]
         except Exception as error:
             return {self._about: markup.error(explained(error)), self._start: gr.Button(interactive=False)}
         seconds = [self._shared.seconds_for(plan) for plan in plans]
-        known = [one for one in seconds if one is not None]
-        words = f"{len(titles)} whole pictures" + (f", about {describing.duration(sum(known))} together." if len(known) == len(seconds) else ".")
+        known = [one for one in seconds if one is not None]  # all, or none before the first run
+        words = f"{len(titles)} settings on the whole picture" + (f", about {describing.duration(sum(known))} together." if known else ".")
         return {self._about: markup.notice(words), self._start: gr.Button(interactive=True)}
 
     @staticmethod

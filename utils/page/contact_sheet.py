@@ -44,11 +44,14 @@ def contact_sheet(columns: Sequence[Column]) -> Image.Image:
 
 def at_place(picture: Image.Image, spot: tuple[float, float]) -> Image.Image:
     """As much of the picture as a column holds in full size, around `spot` (down and right, in [0,1])."""
-    down, right = spot
-    left, top = (
-        min(max(round(part * length - WIDTH / 2), 0), max(length - WIDTH, 0)) for part, length in ((right, picture.width), (down, picture.height))
-    )
-    return picture.crop((left, top, min(left + WIDTH, picture.width), min(top + WIDTH, picture.height)))
+    (top, bottom), (left, right) = (_span(part, length) for part, length in zip(spot, (picture.height, picture.width), strict=True))
+    return picture.crop((left, top, right, bottom))
+
+
+def _span(part: float, length: int) -> tuple[int, int]:
+    side = min(WIDTH, length)
+    start = min(max(round(part * length - side / 2), 0), length - side)
+    return start, start + side
 
 
 @dataclass(frozen=True)

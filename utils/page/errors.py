@@ -20,7 +20,7 @@ _FOLDERS = re.compile(r"(?<![\w:/.])(?:[A-Z]:)?(?:[/\\][^\s/\\'\"]+)*[/\\](?=[^\
 
 
 def explained(error: BaseException) -> str:
-    """One sentence for the visitor with a request id at its end, and one line in the log under the same id (with the place where the fault is ours)."""
+    """One sentence for the visitor with a request id at its end, and one line in the log under the same id."""
     request = secrets.token_hex(4)
     if isinstance(error, UserError):
         sentence = in_labels(_ended(_FOLDERS.sub("", str(error))))

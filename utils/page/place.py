@@ -14,7 +14,10 @@ _LIGHT: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_pro
 
 
 class PlacePicker:
-    """`spot` holds the chosen place: down and right, in [0,1]. button: the id of a button that a click on the picture stands for while it can be pressed."""
+    """`spot` holds the chosen place: down and right, in [0,1].
+
+    button: the id of a button that a click on the picture stands for while it can be pressed.
+    """
 
     def __init__(self, elem_id: str, description: str, button: str = "") -> None:
         self.spot = gr.State(MIDDLE)

@@ -35,6 +35,7 @@ from utils.planning.settings import Settings
 Updates = dict[Any, Any]  # component -> its new value
 
 FEWEST, MOST = 2, 4
+_AT_ONCE = 4  # visitors
 _PART, _WHOLE = "The part", "All of it"
 _EMPTY = "Two to four ways of upscaling appear here side by side, beside the picture enlarged without a model."
 _NO_PICTURE = "Choose a picture here or in the tab “Single image”."
@@ -91,7 +92,7 @@ class CompareTab:
             [self._single.chosen, self._place.spot, self._variants, self._part, self._kept, *form.inputs],
             results,
             api_visibility="private",
-            concurrency_limit=MOST,  # they take turns at the model from one of their settings to the next
+            concurrency_limit=_AT_ONCE,  # they take turns at the model from one of their settings to the next
             concurrency_id="compare",
             show_progress="minimal",
             show_progress_on=self._status,

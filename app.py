@@ -38,14 +38,17 @@ def build_page(shared: SharedSampler) -> "gr.Blocks":
     import gradio as gr
 
     from utils.page import markup
+    from utils.page.compare_tab import CompareTab
     from utils.page.sessions import Sessions
     from utils.page.settings_form import SettingsForm
     from utils.page.single_tab import SingleTab
 
-    sessions = Sessions(Path(gr.utils.get_upload_folder()))
+    # The compared results have their own, so that they and the one in the first tab do not replace each other.
+    sessions, compared = (Sessions(Path(gr.utils.get_upload_folder())) for _ in range(2))
 
     async def follow_loading() -> AsyncIterator[tuple[str, str]]:
         sessions.leave_overdue()
+        compared.leave_overdue()
         while (state := shared.state).phase == "loading":
             yield markup.model_line(state, shared.settings), ""
             await asyncio.sleep(0.3)
@@ -53,6 +56,7 @@ def build_page(shared: SharedSampler) -> "gr.Blocks":
 
     def leave(request: gr.Request) -> None:
         sessions.leave(str(request.session_hash))
+        compared.leave(str(request.session_hash))
 
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
         with gr.Row(elem_classes="sr-head"):
@@ -60,11 +64,15 @@ def build_page(shared: SharedSampler) -> "gr.Blocks":
             model_line = gr.HTML(markup.model_line(shared.state, shared.settings), elem_id="model")
         model_error = gr.HTML(elem_id="model-error")
         with gr.Row():
-            with gr.Column(scale=4, min_width=320), gr.Tabs(), gr.Tab("Single image"):
-                single = SingleTab(shared, sessions)
+            with gr.Column(scale=4, min_width=320), gr.Tabs():
+                with gr.Tab("Single image"):
+                    single = SingleTab(shared, sessions)
+                with gr.Tab("Compare"):
+                    compare = CompareTab(shared, compared, single)
             with gr.Column(scale=1, min_width=280), gr.Tabs(), gr.Tab("Settings"):
                 form = SettingsForm(shared, sessions)
         single.connect(form)
+        compare.connect(form)
         loaded = page.load(follow_loading, None, [model_line, model_error], api_visibility="private", show_progress="hidden", concurrency_limit=None)
         form.suit_model_after(loaded)
         single.describe_after(loaded)

@@ -1,6 +1,7 @@
-"""Upscale docs/sample.png in the real page and photograph the result: python docs/make_screenshot.py [--config FILE] [--out docs/screenshot.png]
+"""Work with docs/sample.png in the real page and photograph it: python docs/make_screenshot.py [NAME ...] [--config FILE] [--out docs]
 
-Needs playwright and Chromium (the variable CHROMIUM names another one than that on the path).
+Without names, all pictures of the page that README and docs show. Needs playwright and Chromium (the variable CHROMIUM names another one than that
+on the path).
 """
 
 import argparse
@@ -9,54 +10,116 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from playwright.sync_api import Page, expect, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 DOCS = Path(__file__).resolve().parent
 PROJECT = DOCS.parent
-LONGEST = 600_000  # milliseconds for loading and for the picture, on a slow machine
+SAMPLE = DOCS / "sample.png"
+LONGEST = 600_000  # milliseconds for loading and for a picture, on a slow machine
+DESKTOP, PHONE = (1360, 900), (390, 844)
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What is done on the page before it is photographed, in which window and colours."""
+
+    act: Callable[[Page], None]
+    window: tuple[int, int] = DESKTOP
+    colours: Literal["light", "dark"] = "light"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Photograph the page with a finished result.")
+    parser = argparse.ArgumentParser(description="Photograph the page.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which pictures, of {', '.join(SHOTS)} (default: all)")
     parser.add_argument("--config", default=str(PROJECT / "configs" / "sample-tiny.yaml"), help="settings file of the page")
-    parser.add_argument("--picture", default=str(DOCS / "sample.png"), help="the picture to upscale")
-    parser.add_argument("--out", default=str(DOCS / "screenshot.png"), help="where the screenshot goes")
-    parser.add_argument("--width", type=int, default=1360)
-    parser.add_argument("--height", type=int, default=900)
-    parser.add_argument("--dark", action="store_true", help="in the dark colours")
+    parser.add_argument("--out", type=Path, default=DOCS, help="folder that the pictures go to")
     options = parser.parse_args()
+    if unknown := set(options.names) - set(SHOTS):
+        parser.error(f"there is no picture {unknown.pop()}; give some of {', '.join(SHOTS)}")
     with served_page(options.config) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(
-            viewport={"width": options.width, "height": options.height}, color_scheme="dark" if options.dark else "light", device_scale_factor=1
-        )
-        page.goto(address)
-        upscale(page, options.picture)
-        page.screenshot(path=options.out, full_page=True)
+        for name in options.names or SHOTS:
+            take(browser, address, SHOTS[name], options.out / name)
+            print(options.out / name, flush=True)
         browser.close()
-    print(options.out)
     return 0
 
 
-def upscale(page: Page, picture: str) -> None:
-    """Choose the picture, wait for its result and put the pointer out of the way."""
+def take(browser: Browser, address: str, shot: Shot, out: Path) -> None:
+    width, height = shot.window
+    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=shot.colours, device_scale_factor=1)
+    page.goto(address)
     expect(page.locator("#model")).to_contain_text("ready on", timeout=LONGEST)
-    page.locator("#upload input[type=file]").set_input_files(picture)
-    expect(page.locator("#about")).to_contain_text("Output", timeout=LONGEST)
-    page.get_by_role("button", name="Process").click()
-    expect(page.locator("#status")).to_contain_text("Done in", timeout=LONGEST)
-    for side in (0, 1):
-        page.wait_for_function(
-            "side => { const image = document.querySelectorAll('#comparison img')[side]; return image && image.complete && image.naturalWidth > 0; }",
-            arg=side,
-        )
-    page.get_by_role("button", name="Why").click()
+    shot.act(page)
     page.mouse.move(0, 0)
     page.wait_for_timeout(1000)  # animations
+    out.parent.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=out, full_page=True, **({"quality": 88} if out.suffix == ".jpg" else {}))
+    page.close()  # which stops what is running
+
+
+# ---- what is done ----
+
+
+def choose(page: Page, picture: Path = SAMPLE) -> None:
+    page.locator("#upload input[type=file]").set_input_files(picture)
+    expect(page.locator("#about")).to_contain_text("Output", timeout=LONGEST)
+
+
+def single_running(page: Page) -> None:
+    """A picture of many tiles, some of which are finished."""
+    with tempfile.TemporaryDirectory() as folder:
+        large = Path(folder) / "parrots.png"
+        with Image.open(SAMPLE) as sample:
+            sample.resize((sample.width * 4, sample.height * 4), Image.Resampling.BICUBIC).save(large)
+        choose(page, large)
+    page.get_by_role("button", name="Process").click()
+    expect(page.locator("#status")).to_contain_text("s left", timeout=LONGEST)
+
+
+def single_done(page: Page) -> None:
+    choose(page)
+    page.get_by_role("button", name="Process").click()
+    expect(page.locator("#status")).to_contain_text("Done in", timeout=LONGEST)
+    wait_for_pictures(page, "#comparison img", 2)
+    page.locator("#why button").first.click()
+
+
+def compare_done(page: Page) -> None:
+    choose(page)
+    page.get_by_role("tab", name="Compare").click()
+    page.get_by_role("button", name="Compare", exact=True).click()
+    expect(page.locator("#compare-status")).to_contain_text("in 3 ways", timeout=LONGEST)
+    wait_for_pictures(page, "#sheet figure img", 4)
+
+
+SHOTS = {
+    "screenshot.png": Shot(single_done),
+    "page/single-running.jpg": Shot(single_running),
+    "page/single-dark.jpg": Shot(single_done, colours="dark"),
+    "page/single-phone.jpg": Shot(single_done, PHONE),
+    "page/compare.jpg": Shot(compare_done),
+    "page/compare-phone-dark.jpg": Shot(compare_done, PHONE, "dark"),
+}
+"""By the names of their files."""
+
+
+def wait_for_pictures(page: Page, selector: str, count: int) -> None:
+    page.wait_for_function(
+        "([selector, count]) => [...document.querySelectorAll(selector)].filter(image => image.complete && image.naturalWidth).length >= count",
+        arg=[selector, count],
+    )
+
+
+# ---- the page and the browser ----
 
 
 @contextmanager

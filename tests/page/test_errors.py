@@ -1,10 +1,17 @@
 """What visitors are told when something fails."""
 
+import re
+
 import pytest
 import torch
 
 from utils.page.errors import explained
 from utils.planning.errors import UserError
+
+
+def said(error: BaseException) -> str:
+    """The sentence, without the id at its end."""
+    return re.sub(r" \(request [0-9a-f]{8}\)$", "", explained(error))
 
 
 def a_real_failure_to_allocate() -> BaseException:
@@ -19,12 +26,35 @@ def a_real_failure_to_allocate() -> BaseException:
     ids=["Python", "GPU", "CPU"],
 )
 def test_too_little_memory_is_called_so(make, caplog):
-    assert explained(make()) == "There was not enough memory; use a smaller picture or a smaller chopping size."
-    assert "ran out of memory" in caplog.text
+    assert said(make()) == "There was not enough memory; use a smaller picture or a smaller chopping size."
+    assert "failed: out of memory" in caplog.text
 
 
 def test_what_the_visitor_can_put_right_is_said_as_it_is():
-    assert explained(UserError("Use a larger picture")) == "Use a larger picture."
+    assert said(UserError("Use a larger picture")) == "Use a larger picture."
+
+
+@pytest.mark.parametrize("error", [UserError("Use a\nlarger picture"), MemoryError(), RuntimeError("two\nlines")])
+def test_every_failure_is_one_line_in_the_log_under_the_id_that_is_shown(error, caplog):
+    caplog.set_level("INFO")
+    try:
+        raise error
+    except type(error) as raised:
+        sentence = explained(raised)
+    (line,) = caplog.text.splitlines()
+    assert f"request {sentence[-9:-1]} failed: " in line
+
+
+def test_the_line_in_the_log_says_where_the_fault_is(caplog):
+    explained(a_real_failure_to_divide())
+    assert "failed: ZeroDivisionError: division by zero (test_errors.py:" in caplog.text
+    assert "a_real_failure_to_divide" in caplog.text
+
+
+def a_real_failure_to_divide() -> BaseException:
+    with pytest.raises(ZeroDivisionError) as caught:
+        1 / 0  # noqa: B018
+    return caught.value
 
 
 def test_the_rest_is_ours_and_its_words_stay_in_the_log(caplog):
@@ -34,7 +64,7 @@ def test_the_rest_is_ours_and_its_words_stay_in_the_log(caplog):
 
 
 @pytest.mark.parametrize(
-    ("sentence", "said"),
+    ("sentence", "expected"),
     [
         ("pch_size must be a multiple of 16.", "“Chopping size” must be a multiple of 16."),
         ("seed must be from 0 to 9, not -1.", "“Random seed” must be from 0 to 9, not -1."),
@@ -43,12 +73,12 @@ def test_the_rest_is_ours_and_its_words_stay_in_the_log(caplog):
         ("my_pch_size is no file.", "my_pch_size is no file."),
     ],
 )
-def test_settings_are_called_as_in_the_form(sentence, said):
-    assert explained(UserError(sentence)) == said
+def test_settings_are_called_as_in_the_form(sentence, expected):
+    assert said(UserError(sentence)) == expected
 
 
 @pytest.mark.parametrize(
-    ("sentence", "said"),
+    ("sentence", "expected"),
     [
         ("/srv/pages/upload.png does not exist.", "upload.png does not exist."),
         ("There is no folder /srv/models/one; name another.", "There is no folder one; name another."),
@@ -57,5 +87,5 @@ def test_settings_are_called_as_in_the_form(sentence, said):
         ("See https://example.org/a/b and/or ask.", "See https://example.org/a/b and/or ask."),
     ],
 )
-def test_where_files_lie_on_the_server_is_not_said(sentence, said):
-    assert explained(UserError(sentence)) == said
+def test_where_files_lie_on_the_server_is_not_said(sentence, expected):
+    assert said(UserError(sentence)) == expected

@@ -63,6 +63,22 @@ def test_a_quick_look_is_at_the_spot_and_decided_as_for_the_whole_picture(shared
     assert np.array_equal(result.after.rgb, sampler.upscale(result.before.rgb, **fixed).picture)
 
 
+def test_a_run_that_ended_leaves_its_event_for_the_next_one(shared, picture, tmp_path):
+    stop = threading.Event()
+    for seed in (1, 2):
+        finished(quick_look(shared, picture, (0.5, 0.5), {"seed": seed}, None, stop))
+    assert not stop.is_set()
+
+
+def test_a_run_that_nobody_follows_any_more_is_stopped(shared, picture, tmp_path):
+    stop, out = threading.Event(), tmp_path / "out"
+    out.mkdir()
+    news = upscale(shared, picture, out, {}, None, stop)
+    next(news)
+    news.close()
+    assert stop.is_set()
+
+
 def test_a_run_that_was_stopped_ends_at_its_next_tile_batch(shared, picture, tmp_path):
     stop, out = threading.Event(), tmp_path / "out"
     out.mkdir()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from utils.models.downloading import readable_size
 from utils.page import markup
 from utils.page.cost import free_memory, memory
-from utils.page.display import preview_uri, progress_uri
+from utils.page.display import progress_uri
 from utils.pictures.picture import Picture
 from utils.planning.adaptive import BLUR_OF_STEPS, NOISY
 from utils.planning.plan import Plan
@@ -24,15 +24,14 @@ _COMPLEXITY = ((0.3, "little detail"), (0.6, "some detail"), (float("inf"), "muc
 
 
 def summary(picture: Picture) -> str:
-    """A small copy of the input, its facts and what could not be read of it."""
+    """The facts of the input, and what could not be read of it."""
     depth = {"uint8": "8-bit", "uint16": "16-bit"}.get(picture.rgb.dtype.name, "floating-point")
     kept = [name for name, value in (("transparency", picture.alpha), ("colour profile", picture.icc), ("EXIF", picture.exif)) if value is not None]
     facts = [("Input", f"{wide_by_high(picture.size)}, {depth} {'grey' if picture.grey else 'colour'}")]
     if kept:
         facts.append(("Kept", ", ".join(kept)))
     notes = "".join(markup.notice(f"Note: {note}") for note in picture.notes)
-    image = markup.picture(preview_uri(picture), "The chosen picture; click on it for a quick look at that place", "chosen")
-    return image + markup.facts(facts) + notes
+    return markup.facts(facts) + notes
 
 
 def detected(stats: ImageStats) -> str:
@@ -42,8 +41,8 @@ def detected(stats: ImageStats) -> str:
     return markup.facts([("Seen", words[0].upper() + words[1:])])
 
 
-def prospect(plan: Plan, sampler: InvSamplerSR, seconds: float | None) -> str:
-    """What comes out, and what it takes; with a warning where that is more than there is."""
+def prospect(plan: Plan, sampler: InvSamplerSR, seconds: float | None, pixel_bytes: int) -> str:
+    """What comes out, and what it takes; with a warning where that is more than there is. pixel_bytes: bytes of one pixel of the file."""
     tiles = plan.tile_count
     work = [f"{tiles} tile{'s' if tiles > 1 else ''} of {plan.patch} × {plan.patch}"]
     if seconds is not None:
@@ -51,7 +50,8 @@ def prospect(plan: Plan, sampler: InvSamplerSR, seconds: float | None) -> str:
     needed, free = memory(plan, sampler.spec, sampler.dtype), free_memory(sampler.device)
     work.append(f"up to {readable_size(needed)} of memory")
     h, w = plan.output_size
-    facts = markup.facts([("Output", f"{wide_by_high(plan.output_size)} ({h * w / 1e6:.1f} megapixels)"), ("Work", ", ".join(work))])
+    output = f"{wide_by_high(plan.output_size)} ({h * w / 1e6:.1f} megapixels), at most {readable_size(h * w * pixel_bytes)} as PNG"
+    facts = markup.facts([("Output", output), ("Work", ", ".join(work))])
     if needed <= free:
         return facts
     return facts + markup.notice(

@@ -32,15 +32,20 @@ def comparison(before: Picture, after: Picture, folder: Path) -> tuple[str, str]
     # Their names are seen in menus like "save image as", so they say what the files are.
     paths = folder / f"before-bicubic-{secrets.token_hex(8)}.png", folder / f"after-{secrets.token_hex(8)}.png"
     for picture, path in zip((before, after), paths, strict=True):
-        _displayed(picture, size).save(path, compress_level=_QUICK, icc_profile=picture.icc)
+        save_copy(picture, size, path)
     return str(paths[0]), str(paths[1])
+
+
+def save_copy(picture: Picture, size: tuple[int, int], path: Path) -> None:
+    """A PNG copy of `size` (h, w)."""
+    displayed(picture, size).save(path, compress_level=_QUICK, icc_profile=picture.icc)
 
 
 def preview_uri(picture: Picture) -> str:
     """A small copy as a data: address."""
     h, w = picture.size
     factor = min(1.0, _PREVIEW_SIDE / max(h, w))
-    image = _displayed(picture, (max(round(h * factor), 1), max(round(w * factor), 1)))
+    image = displayed(picture, (max(round(h * factor), 1), max(round(w * factor), 1)))
     return _uri(image, "PNG", icc_profile=picture.icc)
 
 
@@ -49,7 +54,7 @@ def progress_uri(rgb: np.ndarray) -> str:
     return _uri(Image.fromarray(rgb), "JPEG", quality=88)
 
 
-def _displayed(picture: Picture, size: tuple[int, int]) -> Image.Image:
+def displayed(picture: Picture, size: tuple[int, int]) -> Image.Image:
     """The picture at `size` (h, w): RGB, or L where it is grey, so that its colour profile still suits it."""
     pixels = _eight_bits(picture.rgb)
     if picture.alpha is not None:

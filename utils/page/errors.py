@@ -3,6 +3,8 @@
 import logging
 import re
 import secrets
+import traceback
+from pathlib import Path
 
 from utils.planning.errors import UserError
 from utils.planning.settings import OPTIONS
@@ -18,16 +20,18 @@ _FOLDERS = re.compile(r"(?<![\w:/.])(?:[A-Z]:)?(?:[/\\][^\s/\\'\"]+)*[/\\](?=[^\
 
 
 def explained(error: BaseException) -> str:
-    """One sentence for the visitor, and one line in the log under the same request id (with the traceback where the fault is ours)."""
+    """One sentence for the visitor with a request id at its end, and one line in the log under the same id."""
     request = secrets.token_hex(4)
     if isinstance(error, UserError):
-        LOG.info("request %s refused: %s", request, error)
-        return in_labels(_ended(_FOLDERS.sub("", str(error))))
-    if _is_out_of_memory(error):
-        LOG.error("request %s ran out of memory: %s", request, error)
-        return _OUT_OF_MEMORY
-    LOG.error("request %s failed", request, exc_info=error)
-    return f"Something went wrong in the program; try again, or look for request {request} in its log."
+        sentence = in_labels(_ended(_FOLDERS.sub("", str(error))))
+        LOG.info("request %s failed: %s", request, _one_line(str(error)))
+    elif _is_out_of_memory(error):
+        sentence = _OUT_OF_MEMORY
+        LOG.error("request %s failed: out of memory: %s", request, _one_line(str(error)))
+    else:
+        sentence = "Something went wrong in the program; try again, or look for this request in its log."
+        LOG.error("request %s failed: %s: %s (%s)", request, type(error).__name__, _one_line(str(error)), _way(error))
+    return f"{sentence} (request {request})"
 
 
 def in_labels(sentence: str) -> str:
@@ -38,6 +42,15 @@ def in_labels(sentence: str) -> str:
 def _is_out_of_memory(error: BaseException) -> bool:
     # torch.OutOfMemoryError by its name, so that nothing heavy is imported for it; on the CPU torch raises a plain RuntimeError
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+
+
+def _way(error: BaseException) -> str:
+    """Through which lines of the program the error came, the last one first: a traceback in one line of the log."""
+    return " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(traceback.extract_tb(error.__traceback__)))
+
+
+def _one_line(words: str) -> str:
+    return " ".join(words.split())
 
 
 def _ended(sentence: str) -> str:

@@ -11,6 +11,7 @@ from utils.planning.settings import Settings
 # Gradio reads the value of an HTML component as a template: braces and dollars of texts must not look like one.
 _TEMPLATE = str.maketrans({"{": "&#123;", "}": "&#125;", "$": "&#36;"})
 _ADDRESS = re.compile(r"https://[^\s<]+")
+_REQUEST = re.compile(r" \((request [0-9a-f]{8})\)$")
 
 _PICTURE_SIGN = (
     '<svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.2" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">'
@@ -73,7 +74,18 @@ def empty(sentence: str) -> str:
 
 
 def error(sentence: str) -> str:
-    return f'<p class="sr-error" role="alert">{text(sentence)}</p>'
+    """A sentence of `errors.explained`, its request id set apart."""
+    words = _REQUEST.sub(r" <small>\1</small>", text(sentence))
+    return f'<p class="sr-error" role="alert">{words}</p>'
+
+
+def place(uri: str, description: str, shares: tuple[float, float], button: str) -> str:
+    """A picture with a movable mark in its middle that covers these shares of its height and width; button: see `PlacePicker`."""
+    down, right = shares
+    at = f"top:{50 * (1 - down):.4f}%;left:{50 * (1 - right):.4f}%;height:{100 * down:.4f}%;width:{100 * right:.4f}%"
+    words = "The place to look at; the arrow keys move it" + (", Enter looks" if button else "")
+    mark = f'<button type="button" class="sr-mark" style="{at}" data-down="0.5" data-right="0.5" aria-label="{words}"></button>'
+    return f'<div class="sr-place" data-button="{button}">{picture(uri, description, "chosen")}{mark}</div>'
 
 
 def progress(sentence: str, part: float | None) -> str:

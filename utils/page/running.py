@@ -172,8 +172,9 @@ def _followed(shared: SharedSampler, job: _Job, overrides: Mapping[str, Any], st
             yield item
             if isinstance(item, Finished):
                 return
-    finally:
+    except BaseException:
         stop.set()
+        raise
 
 
 def _work(shared: SharedSampler, job: _Job, overrides: Mapping[str, Any], stop: threading.Event, news: queue.SimpleQueue[News | Exception]) -> None:

@@ -83,6 +83,11 @@ class SettingsForm:
         given = self._given(base, held)
         return {name: value if self._matters(name, given) else _unused(name, base) for name, value in given.items()}
 
+    @property
+    def outputs(self) -> list[Any]:
+        """What `showing` updates."""
+        return [self._base, self._preset, *self._widgets.values()]
+
     def suit_model_after(self, event: Any) -> None:
         """Offer what the loaded model can do, after an event that may have loaded it."""
         event.then(self._suit_model, self.inputs, list(self._widgets.values()), **_LIGHT)
@@ -142,11 +147,10 @@ class SettingsForm:
 
     def _connect(self) -> None:
         dependent = [widget for name, widget in self._widgets.items() if name in OFFERED and (OPTIONS[name]["needs"] or name in _AUTOMATIC)]
-        filled = [self._base, self._preset, *self._widgets.values()]
         gr.on(self.changes, self._refresh, self.inputs, [self._preset, *dependent], trigger_mode="always_last", **_LIGHT)
-        self._preset.input(self._apply_preset, [self._preset, *self.inputs], filled, **_LIGHT)
+        self._preset.input(self._apply_preset, [self._preset, *self.inputs], self.outputs, **_LIGHT)
         self._dice.click(None, None, self._widgets["seed"], js=_THROW_DICE, api_visibility="private")
-        self._load.upload(self._restore, self._load, [self._load, self._message, *filled], **_LIGHT)
+        self._load.upload(self._restore, self._load, [self._load, self._message, *self.outputs], **_LIGHT)
         saved = self._save.click(self._write, self.inputs, [self._text, self._message], **_LIGHT)
         saved.success(None, self._text, None, js=_SAVE % settings_file.FILE_NAME, api_visibility="private")
 
@@ -170,7 +174,7 @@ class SettingsForm:
             settings = with_overrides(self._settings, others | preset_values(preset))
         except UserError:  # of the others, as is said beside the plan already
             settings = with_overrides(base, preset_values(preset))
-        return self._filled(settings)
+        return self.showing(settings)
 
     def _restore(self, request: gr.Request, path: str) -> Updates:
         self._sessions.own_upload(str(request.session_hash), Path(path))
@@ -179,7 +183,7 @@ class SettingsForm:
         except Exception as error:
             return {self._load: None, self._message: markup.error(explained(error))}
         said = markup.success(f"These are the settings of {Path(path).name}.") + "".join(markup.notice(note) for note in notes)
-        return {self._load: None, self._message: said, **self._filled(settings)}
+        return {self._load: None, self._message: said, **self.showing(settings)}
 
     def _write(self, *values: Any) -> Updates:
         try:
@@ -197,7 +201,7 @@ class SettingsForm:
 
     # ---- between widgets and settings ----
 
-    def _filled(self, settings: Settings) -> Updates:
+    def showing(self, settings: Settings) -> Updates:
         """The form showing these settings."""
         settings = _as_shown(settings)
         values = _shown_values(settings)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,46 +11,30 @@ import gradio as gr
 
 from utils.models.downloading import readable_size
 from utils.page import describing, markup
+from utils.page.chosen import Chosen, choose, read
+from utils.page.clock import WAITING, Clock
 from utils.page.describing import wide_by_high
 from utils.page.display import comparison, display_size, progress_uri
 from utils.page.errors import explained
+from utils.page.place import PlacePicker
 from utils.page.running import Advanced, Begun, Finished, News, quick_look, upscale
 from utils.page.sessions import Sessions
 from utils.page.settings_form import SettingsForm
 from utils.page.shared_sampler import Cancelled, SharedSampler
 from utils.pictures.formats import OUTPUT_FORMATS
-from utils.pictures.picture import Picture
 from utils.pictures.provenance import read_texts
 from utils.pictures.reading import load
 from utils.pictures.writing import save
 from utils.planning.errors import UserError
-from utils.planning.statistics import ImageStats
 
 Updates = dict[Any, Any]  # component -> its new value
 
 _EMPTY = "The result appears here, beside the picture it was made from."
 _STOPPED = "Stopped. Nothing was kept of the unfinished result."
 _NOT_STARTED = "This could not be started; check the settings, or try again in a few minutes if many others are waiting."
-_WAITING = markup.progress("Waiting for the model", None)
-_MIDDLE = (0.5, 0.5)
+_PASTE = Path(__file__).with_name("paste.js").read_text(encoding="utf-8")
 _LIGHT: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 """For events that do not run the model: they never wait in the queue."""
-# The picture is clickable while there is a button that does the same.
-_PICK = """element.addEventListener("click", event => {
-    const image = event.target.closest("img.sr-chosen");
-    if (!image || !document.querySelector("#look:not([disabled])")) return;
-    const box = image.getBoundingClientRect();
-    trigger("click", {down: (event.clientY - box.top) / box.height, right: (event.clientX - box.left) / box.width});
-});"""
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """A picture that was uploaded and could be read: its file, what the page says and shows of it, and what was measured of it."""
-
-    path: Path
-    summary: str
-    stats: ImageStats | None = None
 
 
 class SingleTab:
@@ -59,11 +42,18 @@ class SingleTab:
 
     def __init__(self, shared: SharedSampler, sessions: Sessions) -> None:
         self._shared, self._sessions = shared, sessions
-        self._chosen, self._spot, self._result = gr.State(None), gr.State(_MIDDLE), gr.State(None)
+        self.chosen, self._result = gr.State(None), gr.State(None)
         with gr.Row():
-            with gr.Column(scale=3, min_width=270):
-                self._upload = gr.File(label="Picture", height=140, elem_id="upload")
-                self._about = gr.HTML(elem_id="about", js_on_load=_PICK)
+            with gr.Column(scale=3, min_width=270, elem_id="single-input"):
+                self._upload = gr.File(label="Picture: drop, paste or choose", height=140, elem_id="upload")
+                self._pasted = gr.File(visible="hidden", elem_id="pasted")
+                with gr.Accordion("Camera", open=False, elem_id="camera"):
+                    as_seen = gr.WebcamOptions(mirror=False)
+                    self._photo = gr.Image(
+                        show_label=False, sources=["webcam"], type="filepath", format="png", height=220, webcam_options=as_seen, buttons=[]
+                    )
+                self._place = PlacePicker("place", "The chosen picture; click on it for a quick look at that place", button="look")
+                self._about = gr.HTML(elem_id="about", js_on_load=_PASTE)
                 self._process = gr.Button("Process", variant="primary", interactive=False, elem_id="process")
                 self._look = gr.Button("Quick look", size="md", interactive=False, elem_id="look")
                 self._cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel")
@@ -86,12 +76,17 @@ class SingleTab:
                 self._file_notes = gr.HTML(elem_id="file-notes")
                 with gr.Accordion("Why", open=False, visible=False, elem_id="why") as self._why:
                     self._reasons = gr.HTML()
+        self._doors: list[tuple[Any, Any]] = [(self._pasted, self._pasted.upload), (self._photo, self._photo.input)]
+
+    def take_from(self, upload: gr.File) -> None:
+        """Have what is uploaded there chosen here."""
+        self._doors.append((upload, upload.upload))
 
     def connect(self, form: SettingsForm) -> None:
         """Wire the events."""
         self._form = form
-        buttons = [self._process, self._look, self._cancel, self._upload]
-        described = [self._about, self._chosen, self._process, self._look]
+        buttons = [self._process, self._look, self._cancel, self._upload, *(door for door, _ in self._doors)]
+        described = [self._about, self.chosen, self._process, self._look]
         results = [
             self._status,
             self._preview,
@@ -105,15 +100,18 @@ class SingleTab:
             self._result,
         ]
 
-        self._upload.change(self._choose, self._upload, [*described, self._spot, *results], **_LIGHT).then(**self._describing, **_LIGHT)
+        for door, used in self._doors:
+            used(_pass_on, door, [self._upload, door], **_LIGHT)
+        self.choice = self._upload.change(self._choose, self._upload, [*described, *self._place.outputs, *results], **_LIGHT)
+        self.choice.then(**self._describing, **_LIGHT)
         gr.on(form.changes, **self._describing, **_LIGHT, trigger_mode="always_last")
-        picked = self._about.click(self._pick, None, self._spot, **_LIGHT)
+        picked = self._place.connect()
         runs = []
         for event, run in ((self._process.click, self._run), (self._look.click, self._run_look), (picked.then, self._run_look)):
             runs.append(
                 event(self._begin, None, buttons + results, **_LIGHT).then(
                     run,
-                    [self._chosen, self._spot, *form.inputs],
+                    [self.chosen, self._place.spot, *form.inputs],
                     results,
                     api_visibility="private",
                     concurrency_limit=1,
@@ -143,29 +141,23 @@ class SingleTab:
     def _describing(self) -> dict[str, Any]:
         return {
             "fn": self._describe,
-            "inputs": [self._chosen, *self._form.inputs],
-            "outputs": [self._about, self._chosen, self._process, self._look],
+            "inputs": [self.chosen, *self._form.inputs],
+            "outputs": [self._about, self.chosen, self._process, self._look],
         }
 
     # ---- choosing ----
 
     def _choose(self, request: gr.Request, path: str | None) -> Updates:
         # A result stands beside the picture it was made of, or not at all.
-        cleared = {**self._only_status(markup.empty(_EMPTY)), self._chosen: None, self._spot: _MIDDLE, **self._startable(False)}
+        cleared = {**self._only_status(markup.empty(_EMPTY)), self.chosen: None, **self._place.empty(), **self._startable(False)}
         if path is None:
             return {**cleared, self._about: ""}
         self._sessions.own_upload(_session_id(request), Path(path))
         try:
-            picture = self._load(Path(path))
+            chosen = choose(Path(path), self._shared)
         except Exception as error:
             return {**cleared, self._about: markup.error(explained(error))}
-        return {**cleared, self._chosen: Chosen(Path(path), describing.summary(picture)), self._about: gr.skip()}
-
-    def _load(self, path: Path) -> Picture:
-        if not path.exists():
-            raise UserError("The uploaded file is not kept any more; choose it again.")
-        settings = self._shared.settings
-        return load(path, int(settings.max_output_megapixels * 1e6), settings.basesr.sf)
+        return {**cleared, self.chosen: chosen, **self._place.showing(chosen.preview, chosen.size), self._about: chosen.summary}
 
     def _describe(self, chosen: Chosen | None, *values: Any) -> Updates:
         """The input and, once the model is there, what is in it and what comes out; nothing can be started that would only fail."""
@@ -186,16 +178,12 @@ class SingleTab:
         try:
             plan = sampler.plan(chosen.path, stats=stats, **self._form.overrides(values))
         except Exception as error:
-            return {self._about: seen + markup.error(explained(error)), self._chosen: known, **self._startable(False)}
-        prospect = describing.prospect(plan, sampler, self._shared.seconds_for(plan))
-        return {self._about: seen + prospect, self._chosen: known, **self._startable(True)}
+            return {self._about: seen + markup.error(explained(error)), self.chosen: known, **self._startable(False)}
+        prospect = describing.prospect(plan, sampler, self._shared.seconds_for(plan), chosen.pixel_bytes)
+        return {self._about: seen + prospect, self.chosen: known, **self._startable(True)}
 
     def _startable(self, can: bool) -> Updates:
         return {self._process: gr.Button(interactive=can), self._look: gr.Button(interactive=can)}
-
-    def _pick(self, event: gr.EventData) -> tuple[float, float]:
-        down, right = (float(value) if isinstance(value, int | float) else 0.5 for value in (event.down, event.right))
-        return min(max(down, 0.0), 1.0), min(max(right, 0.0), 1.0)
 
     # ---- running ----
 
@@ -205,8 +193,8 @@ class SingleTab:
             self._process: gr.Button(visible=False),
             self._look: gr.Button(visible=False),
             self._cancel: gr.Button(visible=True, interactive=True),
-            self._upload: gr.File(interactive=False),
-            **self._only_status(_WAITING),
+            **self._open(False),
+            **self._only_status(WAITING),
         }
 
     def _run(self, request: gr.Request, chosen: Chosen | None, spot: tuple[float, float], *values: Any) -> Iterator[Updates]:
@@ -221,9 +209,8 @@ class SingleTab:
         try:
             if chosen is None:
                 raise UserError("Choose a picture first.")
-            if not chosen.path.exists():
-                raise UserError("The uploaded file is not kept any more; choose it again.")
-            folder, clock = self._sessions.new_folder(session_id), _Clock()
+            chosen.check_kept()
+            folder, clock = self._sessions.new_folder(session_id), Clock()
             for news in self._started(chosen, spot, folder, self._form.overrides(values), stop):
                 if isinstance(news, Finished):
                     yield self._results(news, chosen, folder)
@@ -255,7 +242,7 @@ class SingleTab:
             words = f"A quick look at {wide_by_high(before.size)} pixels of the picture, in {finished.seconds:.1f} s."
             if (seconds := self._shared.seconds_for(plan)) is not None:
                 words += f" The whole picture takes about {describing.duration(seconds)}."
-            drawn = describing.plan_picture_uri(plan, stats, self._load(chosen.path))
+            drawn = describing.plan_picture_uri(plan, stats, read(chosen.path, self._shared))
         else:
             words = f"Done in {finished.seconds:.1f} s: {wide_by_high(after.size)} pixels, {readable_size(finished.file.stat().st_size)}."
             drawn = describing.plan_picture_uri(plan, stats, before)
@@ -309,8 +296,12 @@ class SingleTab:
             self._process: gr.Button(visible=True),
             self._look: gr.Button(visible=True),
             self._cancel: gr.Button(visible=False),
-            self._upload: gr.File(interactive=True),
+            **self._open(True),
         }
+
+    def _open(self, can: bool) -> Updates:
+        """Whether another picture can be chosen."""
+        return {door: gr.update(interactive=can) for door in (self._upload, *(door for door, _ in self._doors))}
 
     def _only_status(self, status: str) -> Updates:
         return {
@@ -326,30 +317,9 @@ class SingleTab:
         }
 
 
-class _Clock:
-    """How far a run is and how long it has taken, in words."""
-
-    def __init__(self) -> None:
-        self.done, self._total = 0, 0
-
-    def start(self, total: int) -> None:
-        self._total, self._start = total, time.monotonic()
-        self._advanced = self._start
-
-    def advance(self, done: int) -> None:
-        self.done, self._advanced = done, time.monotonic()
-
-    def progress(self) -> str:
-        if not self._total:
-            return _WAITING
-        if self.done == self._total:
-            return markup.progress("Finishing", 1.0)
-        seconds = time.monotonic() - self._start
-        words = f"Tile {self.done} of {self._total} · {seconds:.0f} s"
-        if self.done:
-            left = (self._advanced - self._start) / self.done * (self._total - self.done)
-            words += f", about {max(left - (time.monotonic() - self._advanced), 1):.0f} s left"
-        return markup.progress(words, self.done / self._total)
+def _pass_on(path: str | None) -> tuple[Any, None]:
+    """A picture to where pictures are chosen, leaving the place where it came in free for the next one."""
+    return path or gr.skip(), None
 
 
 def _session_id(request: gr.Request) -> str:

@@ -1,0 +1,47 @@
+"""The picture that a visitor works with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from utils.page import describing
+from utils.page.display import preview_uri
+from utils.page.shared_sampler import SharedSampler
+from utils.pictures.picture import Picture
+from utils.pictures.reading import load
+from utils.planning.errors import UserError
+from utils.planning.statistics import ImageStats
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A picture that was uploaded and could be read: its file, what the page shows and says of it, and what was measured of it.
+
+    preview: address of a small copy. size: (h, w). pixel_bytes: bytes of one pixel.
+    """
+
+    path: Path
+    preview: str
+    size: tuple[int, int]
+    summary: str
+    pixel_bytes: int
+    stats: ImageStats | None = None
+
+    def check_kept(self) -> None:
+        """UserError if the file was deleted meanwhile."""
+        if not self.path.exists():
+            raise UserError("The uploaded file is not kept any more; choose it again.")
+
+
+def read(path: Path, shared: SharedSampler) -> Picture:
+    """The picture in the file. UserError if it cannot be used."""
+    settings = shared.settings
+    return load(path, int(settings.max_output_megapixels * 1e6), settings.basesr.sf)
+
+
+def choose(path: Path, shared: SharedSampler) -> Chosen:
+    """The uploaded file, read but not yet measured. UserError if it cannot be used."""
+    if not path.exists():
+        raise UserError("The uploaded file is not kept any more; choose it again.")
+    picture = read(path, shared)
+    channels = (1 if picture.grey else 3) + (picture.alpha is not None)
+    return Chosen(path, preview_uri(picture), picture.size, describing.summary(picture), channels * picture.rgb.dtype.itemsize)

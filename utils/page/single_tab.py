@@ -164,8 +164,8 @@ class SingleTab:
     def _load(self, path: Path) -> Picture:
         if not path.exists():
             raise UserError("The uploaded file is not kept any more; choose it again.")
-        settings = self._shared.settings
-        return load(path, int(settings.max_output_megapixels * 1e6), settings.basesr.sf)
+        scale = self._shared.get().spec.scale if self._shared.state.phase == "ready" else 1
+        return load(path, int(self._shared.settings.max_output_megapixels * 1e6), scale)
 
     def _describe(self, chosen: Chosen | None, *values: Any) -> Updates:
         """The input and, once the model is there, what is in it and what comes out; nothing can be started that would only fail."""

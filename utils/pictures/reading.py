@@ -158,7 +158,7 @@ def _check_size(name: str, size: tuple[int, int], max_output_pixels: int, scale:
     w, h = size
     if h * w * scale * scale > max_output_pixels:
         limit = f"{max_output_pixels / 1e6:g} megapixels allowed; use a smaller picture or raise max_output_megapixels"
-        raise UserError(f"{name} is too large: {w} x {h} pixels would become {w * scale} x {h * scale}, more than the {limit}.")
+        raise UserError(f"{name} is too large: {w} x {h} pixels would become {w * scale} x {h * scale} in the networks, more than the {limit}.")
     if h * w > MOST_PIXELS:
         raise UserError(f"{name} is too large: {w} x {h} pixels are more than {MOST_PIXELS / 1e6:.0f} megapixels; use a smaller picture.")
     if max(h, w) > LONGEST_SIDE:

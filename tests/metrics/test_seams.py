@@ -64,8 +64,8 @@ def test_a_flat_picture():
 
 def test_without_a_border_there_is_no_score():
     assert seam_score(ramp(), Tiling((32, 64), (Box(0, 0, 32, 64),), 4)) is None
-    plan = plan_of((20, 30))
-    assert len(plan.tiles) == 1 and seam_score(ramp(80, 120), tiling_of(plan)) is None
+    tiling = tiling_of(plan_of((20, 30)))
+    assert tiling is not None and len(tiling.tiles) == 1 and seam_score(ramp(80, 120), tiling) is None
 
 
 @pytest.mark.parametrize("sf", [4, 2, 3, 8])

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 TITLE = "InvSR Studio"
 EXPLANATION = (
-    "Four times the size in one to five diffusion steps. Pictures stay on the computer that runs this page and are deleted when you close it."
+    "A larger and truer picture in one to five diffusion steps. Pictures stay on the computer that runs this page and are deleted when you close it."
 )
 FIRST_PORT = 7860
 LARGEST_UPLOAD = "100mb"

@@ -145,7 +145,7 @@ class InvSamplerSR:
         return forecast(self._job(in_path, out_path, options), self.plan)
 
     def sample_image(self, lq: torch.Tensor, eps: Draws | None = None) -> torch.Tensor:
-        """[B,3,h,w] in [0,1], any size -> [B,3,4h,4w] in [0,1]: padding, tiles, blending, crop and stages, before rounding.
+        """[B,3,h,w] in [0,1], any size -> [B,3,H,W] in [0,1], of the plan's output size: all from padding to the last resizing, before rounding.
 
         eps: None draws from the seed, "mean" takes the means of both posteriors, {"predictor": ..., "vae": ...} are standard normal
         draws over the latents of the whole padded picture [B,C,H,W], of which every tile takes its window. Whatever is decided by what is in
@@ -154,6 +154,7 @@ class InvSamplerSR:
         import torch
 
         from utils.models.draws import check_draws
+        from utils.pictures.resampling import at_size
 
         _check_pictures(lq)
         if len(lq) > 1 and needs_statistics(self.settings):
@@ -161,7 +162,7 @@ class InvSamplerSR:
         plan = make_plan((lq.shape[-2], lq.shape[-1]), self.settings, self.spec, _stats_where_needed(lq, self.settings))
         check_draws(eps, len(lq), plan.lq_size, self.spec)
         with torch.no_grad():
-            return self._finish(self._compute(lq, plan, self.settings, eps), lq, plan)
+            return at_size(self._finish(self._compute(lq, plan, self.settings, eps), lq, plan), plan.output_size)
 
     def sample_patches(
         self, lq: torch.Tensor, timesteps: list[int] | None = None, cfg_scale: float | None = None, eps: Draws | None = None
@@ -188,6 +189,7 @@ class InvSamplerSR:
     def _upscale(self, picture: Picture, settings: Settings, on_progress: OnProgress | None) -> tuple[Picture, Plan, dict[str, float]]:
         from utils.models.device import memory_errors_explained
         from utils.pictures.colour_profiles import from_srgb
+        from utils.pictures.resampling import at_size
         from utils.pictures.soundness import check_sound
         from utils.pictures.tensors import to_pixels, to_tensor
         from utils.pictures.transparency import enlarged_alpha
@@ -201,7 +203,7 @@ class InvSamplerSR:
             canvases, plan, notes = self._compute_within_memory(lq, plan, stats, settings, on_progress)
             picture = replace(picture, notes=(*picture.notes, *notes))
         with _timed(timings, "stages"), memory_errors_explained():
-            sr = self._finish(canvases, lq, plan)
+            sr = at_size(self._finish(canvases, lq, plan), plan.output_size)
             check_sound(sr, lq, plan.output_size)
             if alpha is not None:
                 alpha = to_pixels(enlarged_alpha(to_tensor(alpha), plan.output_size), alpha.dtype)
@@ -386,7 +388,7 @@ class InvSamplerSR:
         if isinstance(image, str | Path):
             return load(image, int(settings.max_output_megapixels * 1e6), self.spec.scale, tolerant=tolerant)
         if isinstance(image, Image):
-            check_output_size((image.height, image.width), settings.max_output_megapixels, self.spec.scale)
+            check_output_size((image.height, image.width), settings, self.spec)
             return from_pil(image)
         return from_array(image)
 

@@ -225,6 +225,25 @@ def test_what_is_in_a_picture_and_what_it_takes_is_said_before_it_is_run(open_pa
     expect(about).to_contain_text(re.compile(r"2 tiles of 64 × 64, about \d+ s, up to \d+ MB of memory"))
 
 
+def test_the_size_of_the_result_is_chosen_by_scale_or_by_its_longest_side(open_page, picture):
+    choose(open_page, picture)
+    about, scale, longest = open_page.locator("#about"), open_page.locator("#setting-sf"), open_page.get_by_label("Longest side")
+    expect(about).to_contain_text("384 × 256")
+    scale.get_by_label("8", exact=True).check()
+    expect(about).to_contain_text("768 × 512")
+    longest.fill("1000")
+    expect(about).to_contain_text("1000 × 667")
+    expect(scale).to_be_hidden()
+    longest.fill("70000")
+    expect(about).to_contain_text("“Longest side” must be from 0 to 65536, not 70000.")
+    longest.fill("")
+    expect(about).to_contain_text("768 × 512")
+    scale.get_by_label("2", exact=True).check()
+    expect(about).to_contain_text("192 × 128")
+    open_page.get_by_role("button", name="Process").click()
+    expect(open_page.locator("#status")).to_contain_text("192 × 128 pixels", timeout=SLOWEST)
+
+
 def test_a_preset_and_the_form_follow_each_other(open_page):
     open_page.get_by_role("radio", name="Creative").check()
     expect(open_page.locator("#setting-timesteps")).to_be_hidden()  # the picture decides

@@ -46,6 +46,20 @@ def test_settings_reach_the_result_as_in_python(tmp_path, sampler):
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "a.png")), expected)
 
 
+@pytest.mark.parametrize(("word", "size"), [("sf=2", (60, 40)), ("sf=8", (240, 160)), ("longest_side=100", (100, 67))])
+def test_the_size_asked_for(tmp_path, word, size):
+    source = picture(tmp_path / "a.png")
+    assert command_line.main(["-i", str(source), "-o", str(tmp_path / "out"), *MODEL, word]) == 0
+    assert Image.open(tmp_path / "out" / "a.png").size == size
+
+
+def test_a_size_beyond_the_limit_writes_nothing(tmp_path, capsys):
+    source = picture(tmp_path / "a.png")
+    assert command_line.main(["-i", str(source), "-o", str(tmp_path / "out"), *MODEL, "longest_side=20000"]) == 2
+    assert "The result would be 20000 x 13333 pixels (266.7 megapixels), above the limit of 64" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_with_a_bad_file(tmp_path, capsys):
     picture(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"")

@@ -11,6 +11,7 @@ from PIL import Image
 from sampler_invsr import InvSamplerSR
 from tests.conftest import PROJECT
 from utils.pictures.provenance import read_texts
+from utils.pictures.resampling import bicubic_antialiased
 from utils.planning.errors import UserError
 
 
@@ -31,6 +32,31 @@ def write(path: Path, *size, seed=0):
 def test_every_size_comes_out_four_times_as_large(sampler, size):
     """Defect of the reference programs: reflect padding never ends for a side of one pixel."""
     assert sampler.sample_image(torch.rand(1, 3, *size)).shape == (1, 3, size[0] * 4, size[1] * 4)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (9, 31)])
+def test_another_size_is_the_native_result_resized(sampler, size):
+    lq = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    faithful = sampler.with_settings(color_fix="wavelet", consistency=0.5)
+    native = faithful.sample_image(lq)
+    for asked in ({"sf": 2}, {"sf": 5.5}, {"longest_side": 7}):
+        other = faithful.with_settings(**asked)
+        target = other.plan(np.zeros((*size, 3), np.uint8)).output_size
+        assert torch.equal(other.sample_image(lq), bicubic_antialiased(native, target).clamp(0, 1))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_another_size_keeps_depth_alpha_and_resolution(sampler, tmp_path, dtype):
+    full = np.iinfo(dtype).max
+    rgba = np.dstack([noise(20, 30, dtype=dtype), np.linspace(0, full, 600).astype(dtype).reshape(20, 30)])
+    for asked, size in (({"sf": 2}, (40, 60)), ({"sf": 6}, (120, 180)), ({"longest_side": 15}, (10, 15))):
+        result = sampler.upscale(rgba, **asked).picture
+        assert result.dtype == dtype and result.shape == (*size, 4)
+        assert abs(float(result[..., 3].mean()) - full / 2) < full * 0.01 and result[0, 0, 3] < full * 0.05 < full * 0.95 < result[-1, -1, 3]
+    Image.fromarray(noise(20, 30)).save(tmp_path / "a.png", dpi=(300, 300))
+    (row,) = sampler.with_settings(sf=2.5).inference(tmp_path / "a.png", tmp_path / "out")
+    written = Image.open(row.output)
+    assert written.size == (75, 50) and written.info["dpi"] == pytest.approx((750, 750), rel=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -355,7 +381,8 @@ def test_attention_blending_is_for_pictures_of_several_tiles(sampler, photo):
     [
         ({"pch_siz": 64}, "did you mean pch_size"),
         ({"pch_size": 72}, "multiple of 16"),
-        ({"sf": 2}, "set sf to 4"),
+        ({"sf": 0.5}, "sf must be from 1"),
+        ({"longest_side": 20_000}, "above the limit"),
         ({"timesteps": [0]}, "0 is not"),
         ({"dtype": "bfloat16"}, "when a sampler is made"),
         ({"model_start.ckpt_path": "x"}, "when a sampler is made"),

@@ -62,6 +62,15 @@ def test_a_model_is_the_sampler_with_the_colour_fix_off_unless_asked_for(photo, 
     assert "prompt" not in plain.facts
 
 
+@pytest.mark.parametrize("scale", [2, 3, 8])
+def test_a_model_enlarges_as_often_as_is_compared(photo, sampler, tiny_config, tmp_path, scale):
+    (tmp_path / "mine.yaml").write_text(json.dumps(tiny_config))
+    (method,) = make_methods([f"{tmp_path}/mine.yaml"], scale, lambda settings: sampler.with_settings(sf=settings.basesr.sf))
+    result = method.upscale(photo[:20, :70])
+    assert result.rgb.shape == (20 * scale, 70 * scale, 3) and result.tiling is not None and result.tiling.scale == scale
+    assert method.facts["sf"] == scale
+
+
 def test_labels_and_facts_tell_no_paths_of_the_machine(tmp_path, sampler, tiny_config):
     (tmp_path / "mine.yaml").write_text(json.dumps(tiny_config))
     words = ["bicubic", f"{tmp_path}/mine.yaml", f"{tmp_path}/../{tmp_path.name}/mine.yaml", f"{tmp_path}/mine.yaml:seed=7"]
@@ -92,7 +101,8 @@ def test_presets_are_called_by_their_short_names():
         (["bicubic", "none.yaml"], 4, "none.yaml does not exist"),
         (["tiny:sed=7"], 4, "did you mean seed"),
         (["tiny:timesteps=[0]"], 4, "0 is not"),
-        (["bicubic", "tiny"], 2, "magnifies 4 times, not 2"),
+        (["bicubic", "tiny:sf=4"], 2, "tiny asks for another size than 2 times"),
+        (["tiny:longest_side=300"], 4, "tiny asks for another size than 4 times"),
     ],
 )
 def test_wrong_names_and_settings_are_told_before_any_model_is_loaded(words, scale, message):

@@ -20,8 +20,8 @@ def ramp(h=32, w=64):
     return (torch.arange(w) * 0.01).expand(1, 3, h, w).clone()
 
 
-def plan_of(size, patch=32):
-    return make_plan(size, make_settings({"basesr": {"chopping": {"pch_size": patch}}}), SPEC)
+def plan_of(size, patch=32, **asked):
+    return make_plan(size, make_settings({"basesr": {"chopping": {"pch_size": patch}, **asked}}), SPEC)
 
 
 def test_a_ramp_across_the_border_is_invisible():
@@ -64,31 +64,48 @@ def test_a_flat_picture():
 
 def test_without_a_border_there_is_no_score():
     assert seam_score(ramp(), Tiling((32, 64), (Box(0, 0, 32, 64),), 4)) is None
-    plan = plan_of((20, 30))
-    assert len(plan.tiles) == 1 and seam_score(ramp(80, 120), tiling_of(plan)) is None
+    tiling = tiling_of(plan_of((20, 30)))
+    assert tiling is not None and len(tiling.tiles) == 1 and seam_score(ramp(80, 120), tiling) is None
 
 
+@pytest.mark.parametrize("sf", [4, 2, 3, 8])
 @pytest.mark.parametrize("size", [(32, 70), (45, 37), (70, 32)])
-def test_borders_are_where_a_plan_puts_its_tiles(size):
+def test_borders_are_where_a_plan_puts_its_tiles(size, sf):
     """Tiles painted in their own greys on a slight ramp: exactly the plan's borders score, also where the picture was padded."""
-    plan = plan_of(size)
+    plan = plan_of(size, sf=sf)
     tiling = tiling_of(plan)
+    assert tiling is not None and tiling.scale == sf
     h, w = plan.output_size
     rgb = (torch.arange(h).view(-1, 1) + torch.arange(w)).expand(1, 3, h, w) * 1e-3
     for number, box in enumerate(tiling.tiles):
         rgb[..., max(box.top, 0) : box.bottom, max(box.left, 0) : box.right] += 0.1 * (number % 2)
     edges = [box.left for box in tiling.tiles] + [box.right for box in tiling.tiles]
-    assert tiling.size == plan.output_size and all(edge % 4 == 0 for edge in edges)
+    assert tiling.size == plan.output_size and all(edge % sf == 0 for edge in edges)
     assert seam_score(rgb, tiling) > 5
 
 
-def test_tiles_of_a_saved_plan_are_those_of_the_plan():
-    plan = plan_of((45, 70))
+@pytest.mark.parametrize("asked", [{}, {"sf": 2}, {"sf": 2.5}])
+def test_tiles_of_a_saved_plan_are_those_of_the_plan(asked):
+    plan = plan_of((45, 70), **asked)
     assert tiling_from_json(json.dumps(plan.to_dict())) == tiling_of(plan)
 
 
+@pytest.mark.parametrize("asked", [{"sf": 2.5}, {"longest_side": 20}, {"longest_side": 141}])
+def test_borders_within_pixels_have_no_place(asked):
+    assert tiling_of(plan_of((45, 70), **asked)) is None
+
+
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[]", "null", '{"output_size": 3}', '{"output_size": [1, 2], "origin": [0, 0], "tiles": [[1]], "scale": 4}']
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        "null",
+        '{"output_size": 3}',
+        '{"output_size": [1, 2], "origin": [0, 0], "tiles": [], "picture_size": [0, 0]}',
+        '{"output_size": [1, 2], "origin": [0, 0], "tiles": [[1]], "picture_size": [1, 2]}',
+    ],
 )
 def test_what_is_no_plan_has_no_tiles(text):
     assert tiling_from_json(text) is None

@@ -44,5 +44,10 @@ def test_memory_is_that_of_the_networks_or_of_the_picture_whichever_is_more():
     assert memory(large, TRANSFORM, torch.float32) == (1900 * 4) ** 2 * 170
 
 
+def test_a_larger_result_takes_more_memory_and_a_smaller_one_what_it_is_reduced_from():
+    native, small, large = (memory(plan_of(1000, sf=sf), TRANSFORM, torch.float32) for sf in (4, 2, 8))
+    assert small == native < large
+
+
 def test_this_machine_has_memory():
     assert free_memory(torch.device("cpu")) > 0

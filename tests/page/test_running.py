@@ -79,6 +79,12 @@ def test_a_run_that_nobody_follows_any_more_is_stopped(shared, picture, tmp_path
     assert stop.is_set()
 
 
+@pytest.mark.parametrize(("asked", "size"), [({"sf": 2}, (256, 256)), ({"longest_side": 960}, (384, 384)), ({"longest_side": 160}, (64, 64))])
+def test_a_quick_look_has_the_scale_of_the_whole_picture(shared, picture, asked, size):
+    result = finished(quick_look(shared, picture, (0.5, 0.5), {**asked, "overlap": 0.0}, None, threading.Event()))
+    assert result.after.size == size and max(result.plan.output_size) == asked.get("longest_side", 640)
+
+
 def test_a_run_that_was_stopped_ends_at_its_next_tile_batch(shared, picture, tmp_path):
     stop, out = threading.Event(), tmp_path / "out"
     out.mkdir()

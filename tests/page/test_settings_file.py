@@ -11,7 +11,16 @@ from utils.pictures.writing import save
 from utils.planning.checked_settings import make_settings, with_overrides
 from utils.planning.errors import UserError
 
-OWN = {"seed": 7, "timesteps": [200, 100], "consistency": "auto", "pch_size": 64, "negative_prompt": None, "smart_chopping": True}
+OWN = {
+    "seed": 7,
+    "timesteps": [200, 100],
+    "consistency": "auto",
+    "pch_size": 64,
+    "negative_prompt": None,
+    "smart_chopping": True,
+    "sf": 2.5,
+    "longest_side": 900,
+}
 
 
 def test_what_is_written_is_read_as_the_same_settings(tmp_path):

@@ -48,6 +48,7 @@ def shown(form: SettingsForm, **changed: Any) -> set[str]:
         {"seed": 5, "pch_size": 64, "color_fix": "none", "cfg_scale": 2.5, "timesteps": [300, 30]},
         {"consistency": "auto", "fidelity": 0.33, "smart_chopping": True, "min_overlap": 0.1, "overlap": 0.7, "extra_bs": 2},
         {"edge_enhancement": True, "adaptive_enhancement": True, "enhancement_strength": 0.9, "prompt": "a cat", "negative_prompt": None},
+        {"sf": 2.5, "longest_side": 1000},
         {"hybrid_mode": "seed", "fusion_candidates": "seeds", "guidance_max": 5.0},
     ],
 )
@@ -73,6 +74,21 @@ def test_chopping_sizes_are_those_that_the_model_can_do(multiple, sizes):
     assert 80 in [choice[1] for choice in widgets(form_of(make_settings({"pch_size": 80}), multiple))["pch_size"].choices]
 
 
+def test_the_scales_that_are_asked_for_most_are_shown_and_another_one_that_is_set():
+    assert [choice[1] for choice in widgets(form_of(make_settings()))["sf"].choices] == [2, 3, 4, 8]
+    assert [choice[0] for choice in widgets(form_of(make_settings({"sf": 2.5})))["sf"].choices] == ["2", "2.5", "3", "4", "8"]
+    form = form_of(make_settings())
+    updates = form._filled(make_settings({"sf": 6}))
+    assert updates[widgets(form)["sf"]]["value"] == 6 and ("6", 6) in updates[widgets(form)["sf"]]["choices"]
+
+
+@pytest.mark.parametrize("emptied", [0, None])
+def test_without_a_longest_side_the_size_goes_by_the_scale(emptied):
+    form = form_of(make_settings())
+    given = form.overrides(values(form, sf=2, longest_side=emptied))
+    assert (given["sf"], given["longest_side"]) == (2, 0) and "sf" in shown(form, longest_side=emptied)
+
+
 @pytest.mark.parametrize("steps", range(1, 6))
 def test_a_number_of_steps_means_the_published_timesteps(steps):
     form = form_of(make_settings())
@@ -94,6 +110,7 @@ def test_more_steps_than_are_offered_can_come_from_a_settings_file():
         ({"attention_fusion": True}, {"fusion_method", "fusion_candidates"}, set()),
         ({"edge_enhancement": True}, {"enhancement_strength", "adaptive_enhancement"}, set()),
         ({"consistency_auto": True}, set(), {"consistency"}),
+        ({"longest_side": 1000}, set(), {"sf"}),
     ],
 )
 def test_options_appear_where_they_matter(changed, appear, vanish):

@@ -131,7 +131,6 @@ def test_fusion_of_steps_and_seeds_has_genuinely_different_candidates():
 @pytest.mark.parametrize(
     ("size", "given", "words"),
     [
-        ((10, 10), {"sf": 2}, "set sf to 4"),
         ((10, 10), {"pch_size": 100}, "multiple of 16"),
         ((3000, 3000), {}, r"144.0 megapixels, about 24 GB of memory\), above the limit of 64"),
         ((0, 5), {}, "no pixels"),

@@ -9,10 +9,22 @@ from utils.planning.settings import OFFERED, OPTIONS, matters
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_is_recognised_from_what_it_sets_and_leaves_the_rest(name):
-    own = make_settings({"seed": 5, "pch_size": 64, "color_fix": "ycbcr", "consistency": 0.7, "attention_fusion": True, "timesteps": [150, 50]})
+    own = make_settings(
+        {
+            "seed": 5,
+            "pch_size": 64,
+            "color_fix": "ycbcr",
+            "sf": 2,
+            "longest_side": 900,
+            "consistency": 0.7,
+            "attention_fusion": True,
+            "timesteps": [150, 50],
+        }
+    )
     settings = with_overrides(own, preset_values(name))
     assert preset_of(settings) == name
     assert (settings.seed, settings.basesr.chopping.pch_size, settings.color_fix) == (5, 64, "ycbcr")
+    assert (settings.basesr.sf, settings.basesr.longest_side) == (2, 900)
     assert preset_of(with_overrides(settings, {"fidelity": 0.9})) is None
 
 
@@ -50,4 +62,4 @@ def test_what_needs_others_names_settings_and_values_that_there_are():
 
 
 def test_every_setting_that_decides_pixels_can_be_chosen_but_what_belongs_to_the_model():
-    assert set(make_settings().reproducible()) - set(OFFERED) == {"sf", "extra_bs", "dtype"}
+    assert set(make_settings().reproducible()) - set(OFFERED) == {"extra_bs", "dtype"}

@@ -77,9 +77,9 @@ def _settings(word: str, scale: int) -> Settings:
         if path.suffix.lower() not in (".yaml", ".yml"):
             known = ", ".join([*RESAMPLERS, *preset_names()])
             raise UserError(f"There is no method {name}; use {known}, or the path of a settings file (.yaml).")
-    settings = make_settings(path, {**OVERRIDES, **parse_assignments(assignments)})
-    if settings.basesr.sf != scale:
-        raise UserError(f"The method {name} magnifies {settings.basesr.sf} times, not {scale}; leave it out or change the scale.")
+    settings = make_settings(path, {**OVERRIDES, "sf": scale, "longest_side": 0, **parse_assignments(assignments)})
+    if settings.basesr.sf != scale or settings.basesr.longest_side:
+        raise UserError(f"The method {name} asks for another size than {scale} times the input's; leave sf and longest_side to --factor.")
     return settings
 
 

@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
-        description="Upscale a picture, or every picture in a folder, four times.",
+        description="Upscale a picture, or every picture in a folder.",
         epilog="Exit codes: 0 all written, or a sane self-check; 1 a self-check that is not sane; 2 wrong usage, settings or single input, nothing"
         " written; 3 some files of a folder failed; 130 stopped. In a folder, what is done and unchanged is not done again.",
     )

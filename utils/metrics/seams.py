@@ -20,23 +20,26 @@ class Tiling:
     scale: int
 
 
-def tiling_of(plan: Plan) -> Tiling:
-    """The tiles of a plan, in the pixels of its result."""
-    return _tiling(plan.output_size, plan.tiles, plan.origin, plan.scale)
+def tiling_of(plan: Plan) -> Tiling | None:
+    """The tiles of a plan, in the pixels of its result; None where that is not a whole number of times the size of the input: borders are then
+    within pixels."""
+    return _tiling(plan.output_size, plan.tiles, plan.origin, plan.picture_size)
 
 
 def tiling_from_json(plan: str) -> Tiling | None:
     """The same from a plan as it is saved with a result; None if that is not one."""
     try:
         values = json.loads(plan)
-        (h, w), (top, left) = values["output_size"], values["origin"]
-        return _tiling((int(h), int(w)), [Box(*tile) for tile in values["tiles"]], (top, left), int(values["scale"]))
-    except (ValueError, TypeError, KeyError):
+        size, origin, picture_size = ((int(a), int(b)) for a, b in (values[name] for name in ("output_size", "origin", "picture_size")))
+        return _tiling(size, [Box(*tile) for tile in values["tiles"]], origin, picture_size)
+    except (ValueError, TypeError, KeyError, ArithmeticError):
         return None
 
 
-def _tiling(size: tuple[int, int], tiles: Iterable[Box], origin: tuple[int, int], scale: int) -> Tiling:
-    top, left = origin
+def _tiling(size: tuple[int, int], tiles: Iterable[Box], origin: tuple[int, int], picture_size: tuple[int, int]) -> Tiling | None:
+    (top, left), scale = origin, size[0] // picture_size[0]
+    if size != (picture_size[0] * scale, picture_size[1] * scale) or not scale:
+        return None
     moved = (Box(box.top - top, box.left - left, box.bottom - top, box.right - left).scaled(scale) for box in tiles)
     return Tiling(size, tuple(moved), scale)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from utils.planning.memory import FINISH_BYTES
@@ -36,8 +37,9 @@ def memory(plan: Plan, spec: ModelSpec, dtype: torch.dtype) -> int:
     is_transform = spec.latent_channels >= 3 * spec.latent_factor**2
     for_pixel = (TRANSFORM_BYTES if is_transform else NETWORK_BYTES) * dtype.itemsize // 4 * (2 if plan.cfg_scale > 1 else 1)
     networks = min(plan.tile_batch, len(plan.tiles)) * (plan.patch * plan.scale) ** 2 * for_pixel
-    pixels, canvases = plan.output_size[0] * plan.output_size[1], CANVAS_BYTES * len(plan.runs)
-    return max(networks + pixels * canvases, pixels * (FINISH_BYTES - CANVAS_BYTES + canvases))
+    pixels, canvases = math.prod(plan.canvas_size), CANVAS_BYTES * len(plan.runs)
+    finished = max(pixels, math.prod(plan.output_size))
+    return max(networks + pixels * canvases, finished * (FINISH_BYTES - CANVAS_BYTES) + pixels * canvases)
 
 
 def free_memory(device: torch.device) -> int:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sampler_invsr import InvSamplerSR
     from utils.planning.model_spec import ModelSpec
     from utils.planning.plan import Plan
+    from utils.planning.settings import Settings
     from utils.planning.statistics import ImageStats
 
 LOOK_SIDE = 128
@@ -103,7 +104,7 @@ def quick_look(
         watch = _Watch(tell)
         plan = sampler.plan(path, stats=stats)
         before = _surroundings(sampler.read(path, False), spot)
-        decided = sampler.with_settings(**_as_decided(plan, sampler.spec))
+        decided = sampler.with_settings(**_as_decided(plan, sampler.spec), longest_side=_part_of_side(sampler.settings, plan, before.size))
         tell(Begun(decided.plan(before.rgb).tile_count))
         watch.lap("Reading and planning")
         result = decided.upscaled(before, watch.on_tile)
@@ -159,6 +160,13 @@ def _as_decided(plan: Plan, spec: ModelSpec) -> dict[str, Any]:
         "edge_enhancement": plan.enhancement > 0,
         "enhancement_strength": plan.enhancement,
     }
+
+
+def _part_of_side(settings: Settings, plan: Plan, size: tuple[int, int]) -> int:
+    """The longest side of a part of the picture, of `size` (h, w), at the scale of the whole; 0 where that goes by the scale."""
+    if not settings.basesr.longest_side:
+        return 0
+    return max(round(max(size) * max(plan.output_size) / max(plan.picture_size)), 1)
 
 
 def _followed(shared: SharedSampler, job: _Job, overrides: Mapping[str, Any], stop: threading.Event) -> Iterator[News]:

@@ -16,7 +16,7 @@ _HEADER = "# How to upscale; the model is chosen where the program is started.\n
 _LARGEST = 2**16  # bytes
 _DEEPEST = 8  # groups within groups
 _LARGEST_SEED = 2**53 - 1  # the whole numbers that browsers have
-_KEPT = ("sf", "extra_bs", "pretrained_model_name_or_path", "ckpt_path")
+_KEPT = ("extra_bs", "pretrained_model_name_or_path", "ckpt_path")
 """Settings that a file may hold and a visitor does not decide."""
 
 

@@ -20,6 +20,7 @@ from utils.planning.settings import AUTO, BASICS, DOTTED_NAMES, OFFERED, OPTIONS
 
 Updates = dict[Any, Any]  # component -> its new value
 
+_FEW = 4  # values that are shown at once
 _WIDEST_SLIDER = 100  # a range of more than that is typed
 _LARGEST_EXACT = 2**53 - 1  # whole numbers of browsers
 _TYPES = {name: dict(leaves())[DOTTED_NAMES[name]].type for name in OFFERED}
@@ -114,7 +115,8 @@ class SettingsForm:
             shared["info"] = "Each step runs the diffusion network once more"
             return gr.Slider(min(PUBLISHED), max(*PUBLISHED, value), value, step=1, precision=0, buttons=[], **shared)
         if rules["usual"]:
-            return gr.Dropdown(self._sizes(value), value=value, **shared)
+            widget = gr.Radio if len(rules["usual"]) <= _FEW else gr.Dropdown
+            return widget(self._values(name, value), value=value, **shared)
         if _TYPES[name] is bool:
             return gr.Checkbox(value, **shared)
         if _TYPES[name] in (str, str | None) and not rules["choices"]:
@@ -125,12 +127,14 @@ class SettingsForm:
         if high - low <= _WIDEST_SLIDER:
             return gr.Slider(low, high, value, step=0.05 if high - low <= 1 else 0.1, buttons=[], **shared)
         # Without limits in the browser: a value outside them is answered beside the plan, in the words of the settings.
-        return gr.Number(value, precision=0, buttons=[self._dice], **shared)
+        return gr.Number(value, precision=0, buttons=[self._dice] if name == "seed" else None, **shared)
 
-    def _sizes(self, current: int) -> list[int]:
-        """The usual chopping sizes that the model can do, as far as it is known, and the one that is set."""
-        multiple = self._shared.get().spec.lq_multiple if self._shared.state.phase == "ready" else 1
-        return sorted({current, *(size for size in OPTIONS["pch_size"]["usual"] if size % multiple == 0)})
+    def _values(self, name: str, current: float) -> list[tuple[str, float]]:
+        """The usual values of a setting, of chopping sizes those that the model can do, as far as it is known; and the one that is set."""
+        usual = OPTIONS[name]["usual"]
+        if name == "pch_size" and self._shared.state.phase == "ready":
+            usual = [size for size in usual if size % self._shared.get().spec.lq_multiple == 0]
+        return [(f"{value:g}", value) for value in sorted({current, *usual})]
 
     def _is_visible(self, name: str, values: Mapping[str, Any]) -> bool:
         if name in _AUTOMATIC and values[_AUTOMATIC[name]]:
@@ -156,7 +160,7 @@ class SettingsForm:
 
     def _refresh(self, *values: Any) -> Updates:
         """Show what matters, and the preset that this is."""
-        shown = dict(zip(self._widgets, values[1:], strict=True))
+        shown = self._shown(values[1:])
         try:
             preset = preset_of(with_overrides(self._settings, self.overrides(values)))
         except UserError:  # said beside the plan
@@ -192,8 +196,8 @@ class SettingsForm:
             raise gr.Error(explained(error), print_exception=False) from None
 
     def _suit_model(self, *values: Any) -> Updates:
-        shown = dict(zip(self._widgets, values[1:], strict=True))
-        updates: Updates = {self._widgets["pch_size"]: gr.update(choices=self._sizes(shown["pch_size"]))}
+        shown = self._shown(values[1:])
+        updates: Updates = {self._widgets["pch_size"]: gr.update(choices=self._values("pch_size", shown["pch_size"]))}
         for name in OFFERED:
             if OPTIONS[name]["needs_text"]:
                 updates[self._widgets[name]] = gr.update(visible=self._is_visible(name, shown))
@@ -208,13 +212,20 @@ class SettingsForm:
         updates: Updates = {self._base: settings, self._preset: preset_of(settings)}
         for name, widget in self._widgets.items():
             updates[widget] = gr.update(value=values[name], visible=name not in OFFERED or self._is_visible(name, values))
-        updates[self._widgets["pch_size"]]["choices"] = self._sizes(values["pch_size"])
+        for name in OFFERED:
+            if OPTIONS[name]["usual"]:
+                updates[self._widgets[name]]["choices"] = self._values(name, values[name])
         updates[self._widgets["timesteps"]]["maximum"] = max(*PUBLISHED, values["timesteps"])
         return updates
 
+    def _shown(self, held: Sequence[Any]) -> dict[str, Any]:
+        """What the widgets hold, by their names; an emptied longest side is none."""
+        shown = dict(zip(self._widgets, held, strict=True))
+        return shown | {"longest_side": shown["longest_side"] or 0}
+
     def _given(self, base: Settings, held: Sequence[Any]) -> dict[str, Any]:
         """The settings that the widgets show, by last names, mattering or not."""
-        shown = dict(zip(self._widgets, held, strict=True))
+        shown = self._shown(held)
         given = {name: AUTO if shown.get(_AUTOMATIC.get(name, "")) else shown[name] for name in OFFERED}
         given |= {name: given[name] or None for name in OFFERED if _TYPES[name] == str | None}
         steps = int(shown["timesteps"])

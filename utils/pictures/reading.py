@@ -167,8 +167,8 @@ def _check_size(name: str, size: tuple[int, int], max_output_pixels: int, scale:
     w, h = size
     if h * w * scale * scale > max_output_pixels:
         raise UserError(
-            f"{name} is too large: {w} x {h} pixels would become {w * scale} x {h * scale}, more than the {max_output_pixels / 1e6:g} megapixels"
-            f" allowed, and take {memory_words(h * w * scale * scale)}; use a smaller picture or raise max_output_megapixels."
+            f"{name} is too large: {w} x {h} pixels would become {w * scale} x {h * scale} in the networks, more than the {max_output_pixels / 1e6:g}"
+            f" megapixels allowed, and take {memory_words(h * w * scale * scale)}; use a smaller picture or raise max_output_megapixels."
         )
     if h * w > MOST_PIXELS:
         raise UserError(

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from utils.pictures.resampling import bicubic_antialiased
+from utils.pictures.resampling import at_size, bicubic_antialiased
 
 _REACH = 3  # pixels: enlarging spreads alpha by one, and mixes colours over two without regard to alpha
 _FAINT = 0.1  # of the greatest alpha within reach; fainter pixels show too little of their colours to trust these beside the others
@@ -23,7 +23,9 @@ def extend_colours(rgb: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
 
 
 def enlarged_alpha(alpha: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """[1,1,h,w] -> [1,1,*size], bicubically, but nowhere beyond the values around it: overshoot would draw a line along every edge."""
+    """[1,1,h,w] -> [1,1,*size], bicubically; enlarged, nowhere beyond the values around it: overshoot would draw a line along every edge."""
+    if size[0] < alpha.shape[-2] or size[1] < alpha.shape[-1]:
+        return at_size(alpha, size)
     around = F.pad(alpha, (1, 1, 1, 1), mode="replicate")
     highest, lowest = (F.interpolate(sign * F.max_pool2d(sign * around, 3, 1), size, mode="nearest") for sign in (1, -1))
     return bicubic_antialiased(alpha, size).clamp(lowest, highest)

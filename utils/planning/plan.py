@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from utils.planning.memory import memory_words
 from utils.planning.model_spec import ModelSpec
 from utils.planning.schedule import PUBLISHED, check_timesteps, within
 from utils.planning.settings import AUTO, HIGHEST_SEED, Settings
+from utils.planning.target_size import target_size
 
 if TYPE_CHECKING:
     from utils.planning.statistics import ImageStats
@@ -34,6 +36,7 @@ class Run:
 class Plan:
     """A decided upscale. Sizes are (h, w); `lq_size` is that of the padded input, in whose pixels `tiles` are.
 
+    scale: what the networks magnify by, whatever is asked for; what they make, of `canvas_size`, is resized to `output_size` at the very end.
     origin: row and column of the padded input where the picture starts. patch: side of a tile. timesteps, seed: those of the run that gives
     the result. extra_runs: further runs, whose results are candidates of the fusion. fusion: none, weighted or max. consistency, fidelity,
     enhancement: strengths in [0,1], 0 being off. complexity, noise, blur: what was measured of the picture, as in `ImageStats`, or None where
@@ -68,6 +71,11 @@ class Plan:
     reasons: tuple[str, ...]
 
     @property
+    def canvas_size(self) -> tuple[int, int]:
+        """(h, w) of what the networks make of the picture, and the stages work on."""
+        return _magnified(self.picture_size, self.scale)
+
+    @property
     def runs(self) -> tuple[Run, ...]:
         """Every run of the networks, the result's own first."""
         return Run(self.timesteps, self.seed), *self.extra_runs
@@ -95,11 +103,11 @@ def make_plan(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec
     if stats is None and needs_statistics(settings):
         raise ValueError("these settings decide by what is in the picture: measure it first")
     check_model_can(settings, spec)
-    check_output_size(picture_size, settings.max_output_megapixels, spec.scale)
+    check_output_size(picture_size, settings, spec)
     chopping = settings.basesr.chopping
     rows, columns = (pad_axis(length, chopping.pch_size, spec.lq_multiple) for length in picture_size)
     lq_size = len(rows.sources), len(columns.sources)
-    output_size = picture_size[0] * spec.scale, picture_size[1] * spec.scale
+    output_size = target_size(picture_size, settings.basesr)
     _check_work(lq_size, settings, spec)
     size_words = _size_words(picture_size, output_size, lq_size, settings, spec)
     tiles, tile_words = _tiles(rows, columns, settings, stats)
@@ -141,21 +149,21 @@ def make_plan(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec
 
 def check_model_can(settings: Settings, spec: ModelSpec) -> None:
     """UserError if the settings ask what the model cannot do, whatever the picture."""
-    if settings.basesr.sf != spec.scale:
-        raise UserError(f"The model {spec.name} magnifies {spec.scale} times; set sf to {spec.scale}, not {settings.basesr.sf}.")
     patch = settings.basesr.chopping.pch_size
     if patch % spec.lq_multiple:
         raise UserError(f"pch_size must be a multiple of {spec.lq_multiple} for the model {spec.name}, and {patch} is not.")
     check_timesteps(settings.timesteps, *spec.timesteps)
 
 
-def check_output_size(picture_size: tuple[int, int], limit_megapixels: float, scale: int) -> None:
-    """UserError if the result of a picture of `picture_size` would have more than `limit_megapixels` million pixels."""
-    h, w = picture_size[0] * scale, picture_size[1] * scale
-    if h * w > limit_megapixels * 1e6:
+def check_output_size(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec) -> None:
+    """UserError if the result of a picture of `picture_size`, or what it is reduced from, would have more than the allowed number of pixels."""
+    canvas, output = _magnified(picture_size, spec.scale), target_size(picture_size, settings.basesr)
+    is_reduced = math.prod(canvas) > math.prod(output)
+    h, w = canvas if is_reduced else output
+    if h * w > settings.max_output_megapixels * 1e6:
         raise UserError(
-            f"The result would be {w} x {h} pixels ({h * w / 1e6:.1f} megapixels, {memory_words(h * w)}), above the limit of {limit_megapixels:g};"
-            " use a smaller picture or raise max_output_megapixels."
+            f"{'Before it is reduced, the' if is_reduced else 'The'} result would be {w} x {h} pixels ({h * w / 1e6:.1f} megapixels, {memory_words(h * w)}),"
+            f" above the limit of {settings.max_output_megapixels:g}; use a smaller picture{'' if is_reduced else ' or size'}, or raise max_output_megapixels."
         )
 
 
@@ -177,9 +185,12 @@ def _check_work(lq_size: tuple[int, int], settings: Settings, spec: ModelSpec) -
 
 
 def _size_words(picture_size: Size, output_size: Size, lq_size: Size, settings: Settings, spec: ModelSpec) -> list[str]:
-    (h, w), (out_h, out_w), (lq_h, lq_w) = picture_size, output_size, lq_size
+    (h, w), (out_h, out_w), (lq_h, lq_w), canvas = picture_size, output_size, lq_size, _magnified(picture_size, spec.scale)
     patch = settings.basesr.chopping.pch_size
     words = [f"{w} x {h} pixels become {out_w} x {out_h}: the model {spec.name} magnifies {spec.scale} times."]
+    if output_size != canvas:
+        resized = "reduced" if math.prod(output_size) < math.prod(canvas) else "enlarged bicubically"
+        words.append(f"Its result of {canvas[1]} x {canvas[0]} is {resized} at the end.")
     if lq_size != picture_size:
         words.append(f"Padded to {lq_w} x {lq_h} by reflection: tiles of {patch} need sides that are a multiple of {spec.lq_multiple}.")
     return words
@@ -265,6 +276,10 @@ def _enhancement(settings: Settings, stats: ImageStats | None) -> tuple[float, l
         return strength, [reason]
     strength = settings.enhancement_strength if settings.edge_enhancement else 0.0
     return strength, [f"Edges enhanced by {strength:g}, as set."] if strength > 0 else []
+
+
+def _magnified(size: Size, scale: int) -> Size:
+    return size[0] * scale, size[1] * scale
 
 
 def _steps(timesteps: Sequence[int]) -> str:

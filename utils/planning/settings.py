@@ -107,7 +107,24 @@ class Chopping:
 
 @dataclass(frozen=True)
 class BaseSR:
-    sf: int = option(4, "scale factor; it must be the model's own", low=1, high=16, label="Scale")
+    sf: float = option(
+        4.0,
+        "how many times as wide and high the result is",
+        low=1.0,
+        high=16.0,
+        label="Scale",
+        section=BASICS,
+        needs={"longest_side": (0,)},
+        usual=(2, 3, 4, 8),
+    )
+    longest_side: int = option(
+        0,
+        "pixels of the result's longer side, in place of the scale; 0: by the scale",
+        low=0,
+        high=65536,
+        label="Longest side",
+        section=BASICS,
+    )
     chopping: Chopping = field(default_factory=Chopping)
 
 

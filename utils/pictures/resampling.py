@@ -3,6 +3,9 @@
 import torch
 import torch.nn.functional as F
 
+REACH = 2
+"""Pixels of the smaller picture, on either side of the one at the same place, that a value of `bicubic_antialiased` depends on, both ways."""
+
 
 def bicubic(rgb: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Interpolating bicubic (a = -0.75, no antialias, not clamped) of [B,C,h,w] to `size` (H, W): what the VAE encoder is given."""

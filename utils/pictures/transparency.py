@@ -1,9 +1,12 @@
 """Transparency: colours where a picture is transparent, which nobody sees but the networks would mix into what is visible, and enlarging alpha."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
-from utils.pictures.resampling import bicubic_antialiased
+from utils.pictures.bands import stretches
+from utils.pictures.resampling import REACH, bicubic_antialiased
+from utils.pictures.tensors import to_pixels, to_tensor
 
 _REACH = 3  # pixels: enlarging spreads alpha by one, and mixes colours over two without regard to alpha
 _FAINT = 0.1  # of the greatest alpha within reach; fainter pixels show too little of their colours to trust these beside the others
@@ -22,11 +25,18 @@ def extend_colours(rgb: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
     return torch.where(hidden, _filled(rgb * weight, weight), rgb)
 
 
-def enlarged_alpha(alpha: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """[1,1,h,w] -> [1,1,*size], bicubically, but nowhere beyond the values around it: overshoot would draw a line along every edge."""
-    around = F.pad(alpha, (1, 1, 1, 1), mode="replicate")
-    highest, lowest = (F.interpolate(sign * F.max_pool2d(sign * around, 3, 1), size, mode="nearest") for sign in (1, -1))
-    return bicubic_antialiased(alpha, size).clamp(lowest, highest)
+def enlarged_alpha(alpha: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """[h, w] of any depth -> [H, W] of the same, H and W being multiples of h and w: bicubically, but nowhere beyond the values around it, for
+    overshoot would draw a line along every edge."""
+    enlarged = np.empty(size, alpha.dtype)
+    for stretch in stretches((1, 1, *size), len(alpha), REACH * size[0] // len(alpha)):
+        small = to_tensor(alpha[stretch.first : stretch.last])
+        around = F.pad(small, (1, 1, 1, 1), mode="replicate")
+        result_size = small.shape[-2] * stretch.scale, size[1]
+        highest, lowest = (F.interpolate(sign * F.max_pool2d(sign * around, 3, 1), result_size, mode="nearest") for sign in (1, -1))
+        rows = to_pixels(stretch.alone(bicubic_antialiased(small, result_size).clamp(lowest, highest)), alpha.dtype)
+        enlarged[stretch.start : stretch.start + len(rows)] = rows
+    return enlarged
 
 
 def _filled(weighted: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

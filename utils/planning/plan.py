@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from utils.planning.adaptive import adaptive_enhancement, adaptive_guidance, adaptive_timesteps, auto_consistency, needs_statistics
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from utils.planning.statistics import ImageStats
 
 MOST_TILES = 100_000
+MOST_IN_MEMORY = 2**30
+"""Bytes of what the networks make of a picture; where it is more, it waits on the disk for the stages."""
 
 Size = tuple[int, int]  # (h, w)
 
@@ -76,6 +78,16 @@ class Plan:
         """How many tiles go through the networks, in all runs."""
         return len(self.tiles) * len(self.runs)
 
+    @property
+    def canvas_bytes(self) -> int:
+        """Of what the networks make in all runs, in float32."""
+        return 12 * self.picture_size[0] * self.picture_size[1] * self.scale**2 * len(self.runs)
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether that is kept in temporary files."""
+        return self.canvas_bytes > MOST_IN_MEMORY
+
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain data, ready for JSON."""
         return {name: _plain(value) for name, value in asdict(self).items()}
@@ -108,7 +120,7 @@ def make_plan(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec
     consistency, consistency_words = _consistency(settings, stats)
     enhancement, enhancement_words = _enhancement(settings, stats)
     reasons = [size_words, tile_words, step_words, guidance_words, fusion_words, consistency_words, enhancement_words]
-    return Plan(
+    plan = Plan(
         model=spec.name,
         scale=spec.scale,
         picture_size=picture_size,
@@ -136,6 +148,10 @@ def make_plan(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec
         blur=stats.blur if stats else None,
         reasons=tuple(sentence for words in reasons for sentence in words),
     )
+    if plan.is_on_disk:
+        where = f"What the networks make, {plan.canvas_bytes / 1e9:.1f} GB, is kept in a temporary file until it is finished."
+        plan = replace(plan, reasons=(*plan.reasons, where))
+    return plan
 
 
 def check_model_can(settings: Settings, spec: ModelSpec) -> None:

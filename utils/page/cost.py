@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from utils.planning.model_spec import ModelSpec
-from utils.planning.plan import Plan
+from utils.planning.plan import STRETCH, Plan
 
 if TYPE_CHECKING:
     import torch
@@ -16,10 +16,14 @@ NETWORK_BYTES = 5000
 """Memory of the networks for each output pixel of a tile in float32: what Stable Diffusion's VAE takes, which is most of it."""
 TRANSFORM_BYTES = 450
 """The same for a model whose latents are a transform of the pixels: its networks work at the size of the input."""
-CANVAS_BYTES = 16
-"""Memory for each pixel of a result while tiles are blended: three colours and a weight."""
-FINISH_BYTES = 170
-"""Memory for each pixel of a result after that, in the stages and until the file is written."""
+CANVAS_BYTES = 12
+"""Memory for each pixel of what the networks make in a run, where it is in memory."""
+BLENDING_BYTES = 48
+"""Memory for each pixel of the rows of a result that tiles are still blended in: three colours and a weight, and copies of them."""
+RESULT_BYTES = 8
+"""Memory for each pixel of a result, and of its image while a file of 8 bits is written."""
+FINISH_BYTES = 150
+"""Memory for each pixel of a result that is worked on in the stages."""
 
 
 def work(plan: Plan) -> float:
@@ -37,8 +41,9 @@ def memory(plan: Plan, spec: ModelSpec, dtype: torch.dtype) -> int:
     is_transform = spec.latent_channels >= 3 * spec.latent_factor**2
     for_pixel = (TRANSFORM_BYTES if is_transform else NETWORK_BYTES) * dtype.itemsize // 4 * (2 if plan.cfg_scale > 1 else 1)
     networks = min(plan.tile_batch, len(plan.tiles)) * (plan.patch * plan.scale) ** 2 * for_pixel
-    pixels, canvases = plan.output_size[0] * plan.output_size[1], CANVAS_BYTES * len(plan.runs)
-    return max(networks + pixels * canvases, pixels * (FINISH_BYTES - CANVAS_BYTES + canvases))
+    (h, w), canvases = plan.output_size, 0 if plan.is_on_disk else CANVAS_BYTES * len(plan.runs)
+    blending = min(plan.patch * plan.scale, h) * w * BLENDING_BYTES
+    return h * w * canvases + max(networks + blending, h * w * RESULT_BYTES + min(h * w, STRETCH) * FINISH_BYTES)
 
 
 def free_memory(device: torch.device) -> int:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import torch
 
 from utils.pictures.rows import Rows
+from utils.planning.plan import STRETCH
 
 BAND = 1 << 20
 """Pixels of a band, about."""
-STRETCH = 1 << 23
-"""Pixels of a result that are in memory while its rows are worked on, about; smaller results are worked on as a whole."""
 
 
 def in_bands(function: Callable[..., torch.Tensor], pictures: Sequence[torch.Tensor], reach: int) -> torch.Tensor:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MOST_TILES = 100_000
 MOST_IN_MEMORY = 2**30
 """Bytes of what the networks make of a picture; where it is more, it waits on the disk for the stages."""
+STRETCH = 2**23
+"""Pixels of a result that are worked on at once after the networks, about; smaller results are finished as a whole."""
 
 Size = tuple[int, int]  # (h, w)
 

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from utils.jobs.report import Row
     from utils.models.denoising import Draws
     from utils.models.remedies import Remedies
+    from utils.pictures.blending import Canvas
     from utils.pictures.picture import Picture
+    from utils.pictures.rows import Rows
     from utils.planning.statistics import ImageStats
 
     Source = str | Path | Image | np.ndarray
@@ -154,7 +156,6 @@ class InvSamplerSR:
         import torch
 
         from utils.models.draws import check_draws
-        from utils.pictures.resampling import at_size
 
         _check_pictures(lq)
         if len(lq) > 1 and needs_statistics(self.settings):
@@ -162,7 +163,8 @@ class InvSamplerSR:
         plan = make_plan((lq.shape[-2], lq.shape[-1]), self.settings, self.spec, _stats_where_needed(lq, self.settings))
         check_draws(eps, len(lq), plan.lq_size, self.spec)
         with torch.no_grad():
-            return at_size(self._finish(self._compute(lq, plan, self.settings, eps), lq, plan), plan.output_size)
+            canvases = self._compute(lq, plan, self.settings, eps)
+            return torch.cat([sr for _, sr in self._finished(canvases, lq, plan)], 2)
 
     def sample_patches(
         self, lq: torch.Tensor, timesteps: list[int] | None = None, cfg_scale: float | None = None, eps: Draws | None = None
@@ -188,14 +190,9 @@ class InvSamplerSR:
 
     def _upscale(self, picture: Picture, settings: Settings, on_progress: OnProgress | None) -> tuple[Picture, Plan, dict[str, float]]:
         from utils.models.device import memory_errors_explained
-        from utils.pictures.colour_profiles import from_srgb
-        from utils.pictures.resampling import at_size
-        from utils.pictures.soundness import check_sound
-        from utils.pictures.tensors import to_pixels, to_tensor
-        from utils.pictures.transparency import enlarged_alpha
 
         timings: dict[str, float] = {}
-        lq, alpha = _visible_colours(picture), picture.alpha
+        lq = _visible_colours(picture)
         with _timed(timings, "planning"), memory_errors_explained():
             stats = _stats_where_needed(lq, settings)
             plan = make_plan(picture.size, settings, self.spec, stats)
@@ -203,12 +200,7 @@ class InvSamplerSR:
             canvases, plan, notes = self._compute_within_memory(lq, plan, stats, settings, on_progress)
             picture = replace(picture, notes=(*picture.notes, *notes))
         with _timed(timings, "stages"), memory_errors_explained():
-            sr = at_size(self._finish(canvases, lq, plan), plan.output_size)
-            check_sound(sr, lq, plan.output_size)
-            if alpha is not None:
-                alpha = to_pixels(enlarged_alpha(to_tensor(alpha), plan.output_size), alpha.dtype)
-            rgb = from_srgb(sr[0].permute(1, 2, 0).cpu().numpy(), picture.icc, picture.rgb.dtype, picture.colourless)
-            return picture.resized(rgb, alpha), plan, timings
+            return self._finished_picture(canvases, lq, picture, plan), plan, timings
 
     def _measure(self, picture: Picture) -> ImageStats:
         from utils.models.device import memory_errors_explained
@@ -218,7 +210,7 @@ class InvSamplerSR:
 
     def _compute_within_memory(
         self, lq: torch.Tensor, plan: Plan, stats: ImageStats | None, settings: Settings, on_progress: OnProgress | None
-    ) -> tuple[tuple[torch.Tensor, ...], Plan, list[str]]:
+    ) -> tuple[tuple[Rows, ...], Plan, list[str]]:
         """`_compute`, with smaller tiles where the planned ones, one at a time, are too much; the plan as it was carried out, and sentences on it."""
         from utils.models.device import free_memory, is_out_of_memory
         from utils.models.remedies import Remedies, amended, smaller_patch
@@ -248,22 +240,28 @@ class InvSamplerSR:
         eps: Draws | None,
         on_progress: OnProgress | None = None,
         remedies: Remedies | None = None,
-    ) -> tuple[torch.Tensor, ...]:
+    ) -> tuple[Rows, ...]:
         """Pad, and for each of the plan's runs: the networks over batches of tiles, blend, crop. [B,3,h,w] -> as many [B,3,4h,4w]."""
         from utils.models.remedies import Remedies
-        from utils.pictures.padding import crop, pad
+        from utils.pictures.blending import Canvas
+        from utils.pictures.padding import pad, picture_box
+        from utils.pictures.rows import new_rows
 
         lq, remedies = lq.float().to(self.device), remedies or Remedies(plan.tile_batch)
-        padded = pad(lq, plan)
-        canvases: list[torch.Tensor] = []
+        padded, below, box = pad(lq, plan), lq[0], picture_box(plan)
+        canvases: list[Rows] = []
         for run in plan.runs:
             watch = _counting_on(on_progress, len(canvases), len(plan.runs))
-            below = canvases[0] if canvases else lq  # what a further run's preview shows where that is not yet
-            canvases.append(crop(self._compute_run(padded, below, run, plan, settings, eps, watch, remedies), plan))
+            rows = new_rows((len(lq), 3, *box.size), self.device, on_disk=plan.is_on_disk)
+            canvas = Canvas(rows, plan.lq_size[1] * plan.scale, box)
+            self._compute_run(canvas, padded, below, run, plan, settings, eps, watch, remedies)
+            canvases.append(rows)
+            below = canvas.shown  # in a further run's preview, where that is not yet
         return tuple(canvases)
 
     def _compute_run(
         self,
+        canvas: Canvas,
         padded: torch.Tensor,
         below: torch.Tensor,
         run: Run,
@@ -272,16 +270,13 @@ class InvSamplerSR:
         eps: Draws | None,
         on_progress: OnProgress | None,
         remedies: Remedies,
-    ) -> torch.Tensor:
-        """One run over the tiles of padded pictures: [B,3,h,w] -> [B,3,4h,4w]. Where memory runs out, with fewer tiles at a time from there on."""
+    ) -> None:
+        """One run over the tiles of padded pictures [B,3,h,w], onto a canvas. Where memory runs out, with fewer tiles at a time from there on."""
         import torch
 
         from utils.models.device import free_memory, is_out_of_memory
-        from utils.pictures.blending import Canvas
-        from utils.pictures.padding import picture_box
 
-        canvas = Canvas(len(padded), (plan.lq_size[0] * plan.scale, plan.lq_size[1] * plan.scale), self.device)
-        jobs, done = list(product(plan.tiles, range(len(padded)))), 0
+        jobs, done = list(product(plan.tiles, range(len(padded)))), 0  # tiles come from top to bottom
         while done < len(jobs):
             batch = jobs[done : done + remedies.tile_batch]
             try:
@@ -297,9 +292,9 @@ class InvSamplerSR:
             for (box, k), rgb in zip(batch, tiles, strict=True):
                 canvas.add(k, box.scaled(plan.scale), rgb, plan.attention_blending)
             done += len(batch)
+            canvas.finish(plan.scale * (jobs[done][0].top if done < len(jobs) else plan.lq_size[0]))
             if on_progress:
-                on_progress(done, len(jobs), canvas.preview(below[0], picture_box(plan)))
-        return canvas.blended()
+                on_progress(done, len(jobs), canvas.preview(below))
 
     def _sample_tiles(
         self,
@@ -341,12 +336,30 @@ class InvSamplerSR:
                 raise UserError("The model gave black for what is not, or values that are not numbers, also in float32; check its files.")
             return rgb.clamp(0, 1)
 
-    def _finish(self, canvases: tuple[torch.Tensor, ...], lq: torch.Tensor, plan: Plan) -> torch.Tensor:
-        """The stages after the networks, on the first run's result, against the UNPADDED input."""
-        from utils.pictures.stages import StageContext, run_stages
+    def _finished(self, canvases: tuple[Rows, ...], lq: torch.Tensor, plan: Plan) -> Iterator[tuple[int, torch.Tensor]]:
+        """The stages after the networks, on the first run's result, against the UNPADDED input: stretches of rows at the size asked for."""
+        from utils.pictures.stages import finished
+        from utils.pictures.target_size import resized
 
         canvas, *candidates = canvases
-        return run_stages(canvas, StageContext(lq.float().to(canvas.device), plan, tuple(candidates)))
+        stretches = finished(canvas, candidates, lq.float().to(self.device), plan)
+        return stretches if plan.output_size == plan.canvas_size else resized(stretches, plan.canvas_size[0], plan.output_size)
+
+    def _finished_picture(self, canvases: tuple[Rows, ...], lq: torch.Tensor, picture: Picture, plan: Plan) -> Picture:
+        """The result in the kind of pixels of the picture that was given."""
+        import numpy as np
+
+        from utils.pictures.colour_profiles import from_srgb
+        from utils.pictures.soundness import checked
+        from utils.pictures.transparency import alpha_at_size
+
+        rgb = np.empty((*plan.output_size, 3), picture.rgb.dtype)
+        colourless = picture.colourless
+        for top, sr in checked(self._finished(canvases, lq, plan), lq, plan.output_size):
+            values = sr[0].permute(1, 2, 0).cpu().numpy()
+            rgb[top : top + len(values)] = from_srgb(values, picture.icc, rgb.dtype, colourless)
+        alpha = None if picture.alpha is None else alpha_at_size(picture.alpha, plan.canvas_size, plan.output_size)
+        return picture.resized(rgb, alpha)
 
     # ---- files and settings ----
 

@@ -22,7 +22,7 @@ def main() -> None:
     from utils.evaluation.picture_sets import colours, cropped, find_tree, read
     from utils.metrics.fidelity import psnr_y
     from utils.metrics.perceptual import FeatureDistance
-    from utils.pictures.resampling import at_size
+    from utils.pictures.resampling import bicubic_antialiased
     from utils.pictures.tensors import to_tensor
 
     options = _options()
@@ -31,7 +31,7 @@ def main() -> None:
     measured: dict[str, list[tuple[float, ...]]] = {}
     for name in find_tree(options.hr):
         hr = to_tensor(cropped(colours(read(options.hr / name)), FACTOR))
-        lq = _rounded(at_size(hr, (hr.shape[-2] // FACTOR, hr.shape[-1] // FACTOR)))
+        lq = _rounded(bicubic_antialiased(hr, (hr.shape[-2] // FACTOR, hr.shape[-1] // FACTOR)))
         for way, upscale in _ways(lq, sampler.sample_image).items():
             start = time.perf_counter()
             sr = _rounded(upscale())
@@ -43,15 +43,15 @@ def main() -> None:
 
 
 def _ways(lq: torch.Tensor, four_times: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, Callable[[], torch.Tensor]]:
-    from utils.pictures.resampling import at_size
+    from utils.pictures.resampling import bicubic_antialiased
 
     h, w = lq.shape[-2:]
     twice, whole = (2 * h, 2 * w), (FACTOR * h, FACTOR * w)
     return {
-        "bicubic": lambda: at_size(lq, whole),
-        "result enlarged": lambda: at_size(four_times(lq), whole),
-        "input enlarged first": lambda: four_times(at_size(lq, twice)),
-        "result reduced and upscaled again": lambda: four_times(at_size(four_times(lq), twice)),
+        "bicubic": lambda: bicubic_antialiased(lq, whole),
+        "result enlarged": lambda: bicubic_antialiased(four_times(lq), whole),
+        "input enlarged first": lambda: four_times(bicubic_antialiased(lq, twice)),
+        "result reduced and upscaled again": lambda: four_times(bicubic_antialiased(four_times(lq), twice)),
     }
 
 

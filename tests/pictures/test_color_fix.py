@@ -4,19 +4,9 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from tests.conftest import PARITY, SHARED
-from utils.pictures.color_fix import (
-    COLOR_FIX_FUNCTIONS,
-    RIGHT,
-    fix_adain,
-    fix_colors,
-    fix_histogram,
-    fix_hybrid,
-    fix_wavelet,
-    fix_ycbcr,
-    low_frequency_difference,
-    wavelet_low,
-)
+from utils.pictures.color_fix import DECISIONS, RIGHT, Regions, decided, fix_wavelet, fix_ycbcr, wavelet_low
 from utils.pictures.resampling import bicubic_antialiased
+from utils.pictures.rows import RowsInMemory
 from utils.pictures.stages import StageContext, run_stages
 from utils.planning.checked_settings import make_settings
 from utils.planning.model_spec import ModelSpec
@@ -26,6 +16,22 @@ from utils.planning.settings import COLOR_FIXES, HYBRID_MODES
 SPEC = ModelSpec(name="test", scale=4, latent_factor=8, latent_channels=4, lq_multiple=16, timesteps=(1, 1000), has_text=True)
 FIXES = [name for name in COLOR_FIXES if name != "none"]
 GREY_LEVEL = 1 / 255
+
+
+def regions(sr, lq):
+    return Regions(RowsInMemory(sr), lq)
+
+
+def low_frequency_difference(sr, lq):
+    return regions(sr, lq).difference()
+
+
+def fix_colors(sr, lq, name, *mode):
+    return decided(regions(sr, lq), name, *mode)(sr, lq)
+
+
+def unclamped(name, sr, lq, *mode):
+    return DECISIONS[name](regions(sr, lq), *mode)(sr, lq)
 
 
 def noise(*shape, seed=0):
@@ -68,7 +74,7 @@ def test_seed_weights_of_hybrid(path):
     """With the seed's histogram matching in place of ours, its mixture is the seed's; save where the seed clamps a fix before mixing it in."""
     data = load_file(path)
     content, reference = data["content_u8"][None].float() / 255, data["image_u8"][None].float() / 255
-    ours = fix_hybrid(content, reference, "seed") + 0.4 * (data["adaptive_histogram.0.7"] - fix_histogram(content, reference))
+    ours = unclamped("hybrid", content, reference, "seed") + 0.4 * (data["adaptive_histogram.0.7"] - unclamped("histogram", content, reference))
     chroma = fix_ycbcr(content, reference)
     same = (chroma == chroma.clamp(0, 1)).all(1, keepdim=True).expand_as(ours)
     assert same.float().mean() > 0.5
@@ -76,7 +82,7 @@ def test_seed_weights_of_hybrid(path):
 
 
 def test_every_fix_that_settings_offer_exists():
-    assert {"none", *COLOR_FIX_FUNCTIONS} == set(COLOR_FIXES)
+    assert {"none", *DECISIONS} == set(COLOR_FIXES)
     sr = noise(1, 3, 16, 16)
     assert fix_colors(sr, torch.zeros(1, 3, 4, 4), "none") is sr
 
@@ -89,7 +95,7 @@ def test_every_fix_that_settings_offer_exists():
 def test_fixes_are_the_identity_for_equal_inputs(name, size):
     """Defect of the seed: histogram matching was not."""
     rgb = noise(2, 3, *size, seed=1)
-    torch.testing.assert_close(COLOR_FIX_FUNCTIONS[name](rgb, rgb), rgb, atol=1e-6, rtol=0)
+    torch.testing.assert_close(unclamped(name, rgb, rgb), rgb, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("name", FIXES)
@@ -137,7 +143,7 @@ def test_an_original_is_right_for_its_own_reduction():
 def test_fixes_remove_a_colour_cast_without_favouring_borders(name):
     reference = torch.full((1, 3, 48, 48), 0.5)
     cast = reference + torch.tensor([0.05, -0.03, 0.0]).view(3, 1, 1)
-    fixed = COLOR_FIX_FUNCTIONS[name](cast, reference)
+    fixed = unclamped(name, cast, reference)
     assert (fixed - fixed[..., :1, :1]).abs().max() < 1e-5, "flat stays flat, up to the border"
     assert (fixed - reference).abs().max() < (cast - reference).abs().max() / 3
 
@@ -159,14 +165,14 @@ def test_a_curve_for_the_whole_picture_repairs_the_contrast_of_detail_too():
     """What the wavelet fix, which leaves high frequencies as they are, cannot."""
     lq = scene()
     good = detailed(lq)
-    contrast = {name: fine(COLOR_FIX_FUNCTIONS[name](good * 0.8, lq)) / fine(good) for name in ("histogram", "adain", "wavelet")}
+    contrast = {name: fine(unclamped(name, good * 0.8, lq)) / fine(good) for name in ("histogram", "adain", "wavelet")}
     assert contrast["histogram"] > 0.95 and contrast["adain"] > 0.95 and contrast["wavelet"] < 0.85
 
 
 def test_histogram_repairs_gamma():
     lq = scene()
     good = detailed(lq, 0.02)
-    fixed = fix_histogram(good**1.5, lq)
+    fixed = unclamped("histogram", good**1.5, lq)
     assert (fixed - good).abs().mean() < (good**1.5 - good).abs().mean() / 8
 
 
@@ -174,7 +180,7 @@ def test_histogram_keeps_the_order_of_brightness():
     """Also where few pixels tell how: here a short slope between two plains that are to come nearer to each other."""
     slope = torch.cat([torch.full((1970,), 0.3), torch.linspace(0.3, 0.7, 60), torch.full((1970,), 0.7)]).expand(1, 3, 4, -1)
     lq = F.avg_pool2d(slope, 4) * 0.25 + 0.375
-    fixed = fix_histogram(slope, lq)
+    fixed = unclamped("histogram", slope, lq)
     assert fixed.diff().min() >= -1e-6
     torch.testing.assert_close(fixed[..., [0, -1]], torch.tensor([0.45, 0.55]).expand(1, 3, 4, 2), atol=0.01, rtol=0)
 
@@ -186,7 +192,7 @@ def test_the_noise_of_the_input_is_not_copied(name, sd):
     clean = torch.full((1, 3, 64, 64), 0.5)
     noisy = clean + sd * torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     detail = detailed(clean)
-    fixed = COLOR_FIX_FUNCTIONS[name](detail - 0.05, noisy)
+    fixed = unclamped(name, detail - 0.05, noisy)
     added = (fixed - fixed.mean((2, 3), keepdim=True)) - (detail - 0.5)
     # ycbcr takes the chroma of the reference as it is, noise included: that is its formula.
     assert added.std() < (1.0 if name == "ycbcr" else 0.6 if name == "hybrid" else 0.2) * sd
@@ -197,11 +203,11 @@ def test_adain_does_not_take_contrast_from_what_is_sharper():
     lq = torch.full((1, 3, 32, 32), 0.5) + 0.02 * scene(32, 32)
     sr = detailed(lq, 0.2)
     published = (sr - sr.mean()) * bicubic_antialiased(lq, (128, 128)).std() / sr.std()
-    assert fix_adain(sr, lq).std() > 0.95 * sr.std() > 5 * published.std()
+    assert unclamped("adain", sr, lq).std() > 0.95 * sr.std() > 5 * published.std()
 
 
 def test_adain_does_not_blow_up_what_is_flat():
-    fixed = fix_adain(torch.full((1, 3, 64, 64), 0.5) + 0.001 * noise(1, 3, 64, 64), scene(16, 16))
+    fixed = unclamped("adain", torch.full((1, 3, 64, 64), 0.5) + 0.001 * noise(1, 3, 64, 64), scene(16, 16))
     assert fixed.std((2, 3)).max() < 0.001
 
 
@@ -212,9 +218,9 @@ def test_best_prefers_right_colours_to_blur():
     """Defect of the seed: luma against the blurry reference was part of the error, so the fix with the least detail won."""
     lq = scene()
     sr = detailed(lq, 0.15) * 0.9
-    best = fix_hybrid(sr, lq, "best")
-    errors = {name: low_frequency_difference(COLOR_FIX_FUNCTIONS[name](sr, lq), lq).square().mean() for name in ("ycbcr", "wavelet", "histogram")}
-    assert torch.equal(best, COLOR_FIX_FUNCTIONS[min(errors, key=lambda name: float(errors[name]))](sr, lq))
+    best = unclamped("hybrid", sr, lq, "best")
+    errors = {name: low_frequency_difference(unclamped(name, sr, lq), lq).square().mean() for name in ("ycbcr", "wavelet", "histogram")}
+    assert torch.equal(best, unclamped(min(errors, key=lambda name: float(errors[name])), sr, lq))
     assert fine(best) > 0.95 * fine(sr)
 
 
@@ -224,9 +230,9 @@ def test_best_keeps_the_detail_of_colours():
     colours = torch.tensor([0.05, -0.0347, 0.05]).view(3, 1, 1)  # without luma
     sr = detailed(lq, 0)
     sr += 2 * colours * (2 * (torch.arange(sr.shape[-1]) % 2) - 1) + colours  # stripes of colour, and a cast
-    errors = {name: low_frequency_difference(COLOR_FIX_FUNCTIONS[name](sr, lq), lq).square().mean() for name in ("ycbcr", "wavelet", "histogram")}
+    errors = {name: low_frequency_difference(unclamped(name, sr, lq), lq).square().mean() for name in ("ycbcr", "wavelet", "histogram")}
     assert min(errors.values()) == errors["ycbcr"]
-    best, blurred = fix_hybrid(sr, lq, "best"), COLOR_FIX_FUNCTIONS["ycbcr"](sr, lq)
+    best, blurred = unclamped("hybrid", sr, lq, "best"), unclamped("ycbcr", sr, lq)
     assert low_frequency_difference(best, lq).abs().mean() < GREY_LEVEL / 2
     assert fine(best) > 0.95 * fine(sr) > 4 * fine(blurred)
 
@@ -235,25 +241,25 @@ def test_best_takes_blurry_colours_where_nothing_else_repairs(monkeypatch):
     lq = scene()
     sr = detailed(lq) + torch.tensor([0.05, -0.0347, 0.05]).view(3, 1, 1)
     for name in ("wavelet", "histogram"):
-        monkeypatch.setitem(COLOR_FIX_FUNCTIONS, name, lambda sr, lq: sr)
-    assert torch.equal(fix_hybrid(sr, lq, "best"), COLOR_FIX_FUNCTIONS["ycbcr"](sr, lq))
+        monkeypatch.setitem(DECISIONS, name, lambda regions: lambda sr, lq: sr)
+    assert torch.equal(unclamped("hybrid", sr, lq, "best"), unclamped("ycbcr", sr, lq))
 
 
 def test_adaptive_weighs_by_what_each_repairs():
     lq = scene()
     darker = detailed(lq) * 0.8  # ycbcr keeps the wrong brightness
-    errors = {mode: low_frequency_difference(fix_hybrid(darker, lq, mode), lq).square().mean().sqrt() for mode in HYBRID_MODES}
+    errors = {mode: low_frequency_difference(unclamped("hybrid", darker, lq, mode), lq).square().mean().sqrt() for mode in HYBRID_MODES}
     assert errors["adaptive"] < errors["seed"] / 3 and errors["best"] <= errors["adaptive"] * 1.01
     right = detailed(lq)
-    thirds = sum(COLOR_FIX_FUNCTIONS[name](right, lq) for name in ("ycbcr", "wavelet", "histogram")) / 3
-    torch.testing.assert_close(fix_hybrid(right, lq, "adaptive"), thirds, atol=2e-4, rtol=0)
+    thirds = sum(unclamped(name, right, lq) for name in ("ycbcr", "wavelet", "histogram")) / 3
+    torch.testing.assert_close(unclamped("hybrid", right, lq, "adaptive"), thirds, atol=2e-4, rtol=0)
 
 
 @pytest.mark.parametrize("mode", HYBRID_MODES)
 def test_the_mode_is_heeded(mode):
     lq = scene()
     sr = detailed(lq) * 0.8
-    assert torch.equal(fix_colors(sr, lq, "hybrid", mode), fix_hybrid(sr, lq, mode).clamp(0, 1))
+    assert torch.equal(fix_colors(sr, lq, "hybrid", mode), unclamped("hybrid", sr, lq, mode).clamp(0, 1))
 
 
 # ---- in the program ----

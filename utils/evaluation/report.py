@@ -68,7 +68,7 @@ def write_report(comparison: Comparison, facts: Facts, folder: Path) -> list[Pat
     contents = {"results.csv": as_csv(comparison), "results.json": as_json(comparison, facts), "report.html": as_html(comparison, facts)}
     for name, text in contents.items():
         assert text.encode().startswith(MARKS[name])
-        write_whole(folder / name, text.encode())
+        write_whole(folder / name, lambda stream, text=text: stream.write(text.encode()))
     return [folder / name for name in contents]
 
 

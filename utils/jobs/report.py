@@ -71,4 +71,4 @@ def write_report(rows: Sequence[Row], summary: Summary, root: Path, out_folder: 
 
 
 def _write_text(path: Path, text: str) -> None:
-    write_whole(path, text.encode("utf-8", errors="backslashreplace"))  # names of files may hold what UTF-8 cannot
+    write_whole(path, lambda stream: stream.write(text.encode("utf-8", errors="backslashreplace")))  # names of files may hold what UTF-8 cannot

@@ -4,42 +4,52 @@ Results are sr [B,3,H,W] and inputs lq [B,3,h,w], both float32 in [0,1]; an inpu
 clamp. They go channel by channel, because at these sizes every further full picture counts.
 """
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 
 import torch
 import torch.nn.functional as F
 
-from utils.pictures.bands import BAND, in_bands
-from utils.pictures.resampling import bicubic_antialiased
+from utils.pictures.bands import BAND, in_bands, stretches
+from utils.pictures.resampling import REACH, bicubic_antialiased
+from utils.pictures.rows import Rows
 
 WAVELET_LEVELS = 5
 INPUT_LEVELS = 3
 """Levels at the size of the input that leave the same frequencies as `WAVELET_LEVELS` do at four times that size."""
 
 RIGHT = 1 / 255
-"""A result whose low frequencies are nowhere further than this from those of its reference has the right colours: see `fix_colors`."""
+"""A result whose low frequencies are nowhere further than this from those of its reference has the right colours: see `decided`."""
 
 
-def fix_colors(sr: torch.Tensor, lq: torch.Tensor, name: str, hybrid_mode: str = "adaptive") -> torch.Tensor:
-    """`sr` with the colours of `lq`, by the fix of that name, in [0,1].
+Fix = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""(sr, lq) -> sr, of a whole picture or of rows of it: what it has to know of the others was found out before."""
 
-    A picture whose `low_frequency_difference` is below one grey level (`RIGHT`) at every pixel in every channel is returned as it is: a fix would
-    change nothing that can be seen. That is decided for every whole picture of the batch by itself, so nothing can jump within one.
+
+def decided(regions: "Regions", name: str, hybrid_mode: str = "adaptive") -> Fix:
+    """The fix of that name for the picture that the regions are of, in [0,1]; for any of its rows that have `reach_of_fixes` others around them.
+
+    A picture whose low frequencies are less than one grey level (`RIGHT`) from those of its reference at every pixel in every channel is returned
+    as it is: a fix would change nothing that can be seen. Every whole picture of the batch is decided on by itself, so nothing can jump within one.
     """
     if name == "none":
-        return sr
-    fix = COLOR_FIX_FUNCTIONS[name]
-    if name == "hybrid":
-        fix = partial(fix, mode=hybrid_mode)
-    wrong = low_frequency_difference(sr, lq).abs().amax((1, 2, 3)) >= RIGHT
+        return _unchanged
+    wrong = regions.difference().abs_().amax((1, 2, 3)) >= RIGHT
     if not wrong.any():
-        return sr
+        return _unchanged
+    fix = decide_hybrid(regions, hybrid_mode) if name == "hybrid" else DECISIONS[name](regions)
     if wrong.all():
-        return fix(sr, lq).clamp_(0, 1)
-    fixed = sr.clone()
-    fixed[wrong] = fix(sr[wrong], lq[wrong]).clamp_(0, 1)
-    return fixed
+        return lambda sr, lq: fix(sr, lq).clamp_(0, 1)
+    return lambda sr, lq: torch.where(wrong.view(-1, 1, 1, 1), fix(sr, lq).clamp_(0, 1), sr)
+
+
+def reach_of_fixes(scale: int) -> int:
+    """Rows of a result, `scale` times the size of its input, above and below one of them that a fix looks at, at most."""
+    return 2**WAVELET_LEVELS + REACH * scale
+
+
+def _unchanged(sr: torch.Tensor, lq: torch.Tensor) -> torch.Tensor:
+    return sr
 
 
 # ---- low frequencies ----
@@ -63,18 +73,43 @@ def _dilated_blur(rgb: torch.Tensor, dilation: int) -> torch.Tensor:
     return (wide[..., :w] + wide[..., 2 * d :]).mul_(0.25).add_(wide[..., d : d + w], alpha=0.5)
 
 
-def low_frequencies(sr: torch.Tensor, lq: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of the result and of the reference, as small pictures [B,3,h,w]: reduced to the size of the input, then blurred. No detail, no noise."""
-    size = lq.shape[-2], lq.shape[-1]
-    pairs = [[wavelet_low(bicubic_antialiased(x, size), INPUT_LEVELS) for x in pair] for pair in _channels(sr, lq)]
-    own, wanted = (torch.cat(channels, 1) for channels in zip(*pairs, strict=True))
-    return own, wanted
+class Regions:
+    """What the colours and brightness of the regions of a result are and should be: low frequencies, as small pictures [B,3,h,w].
+
+    They are reduced to the size of the input, then blurred: no detail, no noise. Both pictures are gone over in stretches of rows.
+    """
+
+    def __init__(self, sr: Rows, lq: torch.Tensor) -> None:
+        self._sr, self._lq = sr, lq
+
+    @cached_property
+    def own(self) -> torch.Tensor:
+        return self.after(_unchanged)
+
+    @cached_property
+    def wanted(self) -> torch.Tensor:
+        """Those of the reference."""
+        return self.after(_reference)
+
+    def difference(self, fix: Fix | None = None) -> torch.Tensor:
+        """How far they are from those of the reference, after `fix` if there is one; 1/255 is one grey level."""
+        return self.own - self.wanted if fix is None else self.after(fix).sub_(self.wanted)
+
+    def after(self, fix: Fix) -> torch.Tensor:
+        """Those of the result after a fix."""
+        low = torch.empty_like(self._lq, memory_format=torch.contiguous_format)
+        scale = self._sr.shape[-2] // low.shape[-2]
+        for stretch in stretches(self._sr.shape, low.shape[-2], reach_of_fixes(scale) + REACH * scale):
+            small = stretch.of_input(self._lq)
+            fixed = fix(stretch.of_result(self._sr), small)
+            low[..., stretch.top : stretch.bottom, :] = stretch.alone(bicubic_antialiased(fixed, (small.shape[-2], small.shape[-1])))
+        for channel in low.split(1, 1):
+            channel.copy_(wavelet_low(channel, INPUT_LEVELS))
+        return low
 
 
-def low_frequency_difference(sr: torch.Tensor, lq: torch.Tensor) -> torch.Tensor:
-    """How far the colours and brightness of regions are from those of the reference: [B,3,h,w]; 1/255 is one grey level."""
-    own, wanted = low_frequencies(sr, lq)
-    return own.sub_(wanted)
+def _reference(sr: torch.Tensor, lq: torch.Tensor) -> torch.Tensor:
+    return bicubic_antialiased(lq, (sr.shape[-2], sr.shape[-1]))
 
 
 # ---- the fixes ----
@@ -112,27 +147,30 @@ _CURVE_POINTS = 257
 _CURVE_WIDTH = 1 / 64  # standard deviation, in brightness, of the average that makes the curve smooth
 
 
-def fix_histogram(sr: torch.Tensor, lq: torch.Tensor) -> torch.Tensor:
+def decide_histogram(regions: Regions) -> Fix:
     """A smooth rising curve for each picture and channel, which gives the low frequencies of the result the histogram of those of the reference.
 
     Matching the histograms of the pictures themselves, as is usual, takes the noise of the input and its lack of detail for colour. Beyond the range
     of the low frequencies the curve changes brightness as much as at its end.
     """
-    levels = torch.linspace(0, 1, _QUANTILES, device=sr.device)
-    own, wanted = (_quantiles(low.flatten(2), levels) for low in low_frequencies(sr, lq))
-    fixed = torch.empty_like(sr, memory_format=torch.contiguous_format)
-    for b in range(len(sr)):
-        for k in range(3):
-            shifts = _curve(own[b, k], wanted[b, k])
-            for band, target in zip(sr[b, k].reshape(-1).split(BAND), fixed[b, k].view(-1).split(BAND), strict=True):
-                torch.add(band, _interpolated(shifts, band), out=target)
-    return fixed
+    levels = torch.linspace(0, 1, _QUANTILES, device=regions.own.device)
+    pictures = zip(regions.own, regions.wanted, strict=True)
+    curves = [[_curve(*(_quantiles(low.flatten(), levels) for low in pair)) for pair in zip(*picture, strict=True)] for picture in pictures]
+
+    def along_curves(sr: torch.Tensor, lq: torch.Tensor) -> torch.Tensor:
+        fixed = torch.empty_like(sr, memory_format=torch.contiguous_format)
+        for b, channels in enumerate(curves):
+            for k, shifts in enumerate(channels):
+                for band, target in zip(sr[b, k].reshape(-1).split(BAND), fixed[b, k].view(-1).split(BAND), strict=True):
+                    torch.add(band, _interpolated(shifts, band), out=target)
+        return fixed
+
+    return along_curves
 
 
 def _quantiles(values: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
-    """Of [..., n] at `levels` in [0,1]: [..., levels]. (`torch.quantile` refuses large pictures.)"""
-    ranked = values.sort(-1).values
-    return ranked[..., (levels * (values.shape[-1] - 1)).round().long()]
+    """Of [n] at `levels` in [0,1]: [levels]. (`torch.quantile` refuses large pictures.)"""
+    return values.sort().values[(levels * (len(values) - 1)).round().long()]
 
 
 def _curve(own: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
@@ -154,16 +192,17 @@ _MOST_CONTRAST = 2.0
 _LEAST_SPREAD = 4 / 255  # standard deviations far below this say more about noise than about contrast
 
 
-def fix_adain(sr: torch.Tensor, lq: torch.Tensor) -> torch.Tensor:
+def decide_adain(regions: Regions) -> Fix:
     """Mean and standard deviation of each picture and channel brought to those of the reference (Huang and Belongie 2017), of low frequencies.
 
     The published fix compares all frequencies and so takes contrast from every result that is sharper than the enlarged input. Contrast is changed
     twofold at most, and hardly in a picture that is next to flat.
     """
-    low, wanted = low_frequencies(sr, lq)
+    low, wanted = regions.own, regions.wanted
     variance, wanted_variance = (x.var((2, 3), correction=0, keepdim=True) + _LEAST_SPREAD**2 for x in (low, wanted))
     gain = (wanted_variance / variance).sqrt_().clamp_(1 / _MOST_CONTRAST, _MOST_CONTRAST)
-    return torch.addcmul(wanted.mean((2, 3), keepdim=True) - gain * low.mean((2, 3), keepdim=True), sr, gain)
+    shift = wanted.mean((2, 3), keepdim=True) - gain * low.mean((2, 3), keepdim=True)
+    return lambda sr, lq: torch.addcmul(shift, sr, gain)
 
 
 _BLENDED = {"ycbcr": 0.3, "wavelet": 0.3, "histogram": 0.4}  # the weights are the seed program's
@@ -171,41 +210,47 @@ _LEAD_OF_BLUR = 1 / 255
 """Root mean square by which ycbcr must be better than the others for `best` to give the result's chroma away for the reference's blurry one."""
 
 
-def fix_hybrid(sr: torch.Tensor, lq: torch.Tensor, mode: str = "adaptive") -> torch.Tensor:
+def decide_hybrid(regions: Regions, mode: str = "adaptive") -> Fix:
     """ycbcr, wavelet and histogram together, for every picture by itself, by the low-frequency error that each leaves (root mean square).
 
     adaptive: their mean, each weighted with 1 / (error^2 + one grey level^2): what repairs best decides, and fixes that are all good count alike.
     seed: their mean by fixed weights. best: the one of least error; detail is no part of the error, and ycbcr, whose chroma has no error because it
     is the blurry reference's, must lead by `_LEAD_OF_BLUR`: so the blurriest does not win.
     """
-    fixes = ((COLOR_FIX_FUNCTIONS[name](sr, lq), weight) for name, weight in _BLENDED.items())  # one after the other: each is a full picture
+    fixes = {name: DECISIONS[name](regions) for name in _BLENDED}
     if mode == "best":
-        best, least = sr, torch.full((len(sr), 1, 1, 1), torch.inf, device=sr.device)
-        for name, (fixed, _) in zip(_BLENDED, fixes, strict=True):
-            error = _squared_error(fixed, lq).sqrt_() + (_LEAD_OF_BLUR if name == "ycbcr" else 0)
-            best, least = torch.where(error < least, fixed, best), torch.minimum(error, least)
-        return best
-    sums, total = torch.zeros_like(sr), torch.zeros(len(sr), 1, 1, 1, device=sr.device)
-    for fixed, seed_weight in fixes:
-        weight = torch.full_like(total, seed_weight) if mode == "seed" else 1 / (_squared_error(fixed, lq) + RIGHT**2)
-        sums.addcmul_(fixed, weight)
+        errors = [_squared_error(regions, fix).sqrt_() + (_LEAD_OF_BLUR if name == "ycbcr" else 0) for name, fix in fixes.items()]
+        best = torch.stack(errors).argmin(0)
+        return partial(_mean, [(fix, (best == k).to(regions.own)) for k, fix in enumerate(fixes.values()) if (best == k).any()])
+    if mode == "seed":
+        weights = {name: torch.full((len(regions.own), 1, 1, 1), weight, device=regions.own.device) for name, weight in _BLENDED.items()}
+    else:
+        weights = {name: 1 / (_squared_error(regions, fix) + RIGHT**2) for name, fix in fixes.items()}
+    return partial(_mean, [(fix, weights[name]) for name, fix in fixes.items()])
+
+
+def _mean(weighted: Sequence[tuple[Fix, torch.Tensor]], sr: torch.Tensor, lq: torch.Tensor) -> torch.Tensor:
+    """Of what fixes make, by a weight for each picture, [B,1,1,1]."""
+    sums, total = torch.zeros_like(sr), torch.zeros_like(weighted[0][1])
+    for fix, weight in weighted:  # one after the other: each is a full picture
+        sums.addcmul_(fix(sr, lq), weight)
         total += weight
     return sums.div_(total)
 
 
-def _squared_error(fixed: torch.Tensor, lq: torch.Tensor) -> torch.Tensor:
-    """Mean square of the low-frequency difference, over each picture: [B,1,1,1]."""
-    return low_frequency_difference(fixed, lq).square().mean((1, 2, 3), keepdim=True)
+def _squared_error(regions: Regions, fix: Fix) -> torch.Tensor:
+    """Mean square of the low-frequency difference that a fix leaves, over each picture: [B,1,1,1]."""
+    return regions.difference(fix).square_().mean((1, 2, 3), keepdim=True)
 
 
-COLOR_FIX_FUNCTIONS: dict[str, Callable[..., torch.Tensor]] = {
-    "wavelet": fix_wavelet,
-    "ycbcr": fix_ycbcr,
-    "histogram": fix_histogram,
-    "hybrid": fix_hybrid,
-    "adain": fix_adain,
+DECISIONS: dict[str, Callable[[Regions], Fix]] = {
+    "wavelet": lambda regions: fix_wavelet,
+    "ycbcr": lambda regions: fix_ycbcr,
+    "histogram": decide_histogram,
+    "hybrid": decide_hybrid,
+    "adain": decide_adain,
 }
-"""By the names of the setting color_fix, but for "none": (sr, lq) -> sr; "hybrid" also takes its mode."""
+"""By the names of the setting color_fix, but for "none"; the fixes do not clamp. "hybrid" also takes its mode."""
 
 
 def _channels(sr: torch.Tensor, lq: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

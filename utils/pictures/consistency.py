@@ -4,11 +4,14 @@ import math
 
 import torch
 
-from utils.pictures.resampling import bicubic_antialiased
+from utils.pictures.resampling import REACH, bicubic_antialiased
 
 FAITHFUL_ITERATIONS, RELAXATION = 5, 1.5
 """Back-projections of the plain enlargement, and how far beyond the usual step each goes, which halves their number: the reduced picture then differs
 from a photograph by less than rounding to 8 bits would (63 to 77 dB on Set5, where rounding alone leaves 59)."""
+CORRECTION_REACH = 2 * REACH
+FAITHFUL_REACH = REACH + FAITHFUL_ITERATIONS * CORRECTION_REACH
+"""Pixels of the input on either side of one that a back-projection of it, and its faithful enlargement, depend on."""
 
 
 def lr_consistency(sr: torch.Tensor, lq: torch.Tensor) -> float:

@@ -1,4 +1,4 @@
-"""Padding a picture for the networks and cutting their result back: the only place where either is done."""
+"""Padding a picture for the networks, and where it lies in their result."""
 
 import torch
 
@@ -16,9 +16,3 @@ def picture_box(plan: Plan) -> Box:
     """Where the picture lies in the padded result, in pixels of the result."""
     (top, left), (h, w) = plan.origin, plan.picture_size
     return Box(top, left, top + h, left + w).scaled(plan.scale)
-
-
-def crop(sr: torch.Tensor, plan: Plan) -> torch.Tensor:
-    """The picture's part [B,3,scale*h,scale*w] of the padded result."""
-    box = picture_box(plan)
-    return sr[..., box.top : box.bottom, box.left : box.right]

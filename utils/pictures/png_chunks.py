@@ -70,6 +70,24 @@ def insert_after_header(png: bytes, chunks: Iterable[bytes]) -> bytes:
     return b"".join([png[:_AFTER_HEADER], *chunks, png[_AFTER_HEADER:]])
 
 
+class AfterHeader:
+    """A stream that puts chunks before the pixels of the PNG that is written to it."""
+
+    def __init__(self, stream: IO[bytes], chunks: Iterable[bytes]) -> None:
+        self._stream, self._chunks, self._start = stream, chunks, b""
+
+    def write(self, data: bytes) -> None:
+        if len(self._start) < _AFTER_HEADER:
+            self._start += data
+            if len(self._start) < _AFTER_HEADER:
+                return
+            data = insert_after_header(self._start, self._chunks)
+        self._stream.write(data)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
 def find_chunk(stream: IO[bytes], kind: bytes) -> bytes | None:
     """The body of the first chunk of that kind, found by stepping over the others unread."""
     return next((stream.read(length) for found, length in _chunks(stream) if found == kind), None)

@@ -22,7 +22,7 @@ VERSION = "0.1.0"
 _MADE_BY = f"made by InvSamplerSR {VERSION}"
 _ASCII = b"ASCII\0\0\0"  # how an EXIF comment begins
 _LONGEST_SETTINGS = 2**18
-_MOST_BYTES = 2**30
+_MOST_BYTES = 2**33
 
 
 def png_texts(texts: Mapping[str, str]) -> list[bytes]:

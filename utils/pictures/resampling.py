@@ -3,6 +3,9 @@
 import torch
 import torch.nn.functional as F
 
+REACH = 2
+"""Pixels of the smaller picture, on either side of the one at the same place, that a value of `bicubic_antialiased` depends on, both ways."""
+
 
 def bicubic(rgb: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Interpolating bicubic (a = -0.75, no antialias, not clamped) of [B,C,h,w] to `size` (H, W): what the VAE encoder is given."""
@@ -11,12 +14,14 @@ def bicubic(rgb: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 def bicubic_antialiased(rgb: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Antialiased bicubic (a = -0.5, not clamped) of [B,C,h,w] to `size` (H, W): the colour reference, and every reduction."""
+    if size[1] == 1:  # the rows of a single column are all resized to the first by torch 2.13, so it gets two
+        column = _antialiased(rgb, (rgb.shape[-2], 1))
+        return _antialiased(column.expand(*column.shape[:-1], 2), size=(size[0], 2))[..., :1]
+    return _antialiased(rgb, size)
+
+
+def _antialiased(rgb: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return F.interpolate(rgb.float(), size=size, mode="bicubic", align_corners=False, antialias=True)
-
-
-def at_size(rgb: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """[B,C,h,w] in [0,1] at `size` (H, W), by the antialiased bicubic, in [0,1]; what has that size already is returned as it is."""
-    return rgb if rgb.shape[-2:] == size else bicubic_antialiased(rgb, size).clamp_(0, 1)
 
 
 def lanczos(rgb: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

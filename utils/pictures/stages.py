@@ -1,30 +1,44 @@
 """What is done to the picture after the networks, in a fixed order."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 
 import torch
 
-from utils.pictures.color_fix import fix_colors
-from utils.pictures.consistency import back_projected, blended_with_faithful
+from utils.pictures.attention import ATTENTION_REACH
+from utils.pictures.bands import stretches
+from utils.pictures.color_fix import Fix, Regions, decided, reach_of_fixes
+from utils.pictures.consistency import CORRECTION_REACH, FAITHFUL_REACH, back_projected, blended_with_faithful
 from utils.pictures.enhancement import enhanced
 from utils.pictures.fusion import fused
+from utils.pictures.rows import Rows, RowsInMemory
 from utils.planning.plan import Plan
 
 
 @dataclass(frozen=True)
+class ColourFixes:
+    """Decided over whole pictures. own: the plan's, for the result. added: others for the same, which fusion takes too. of_candidates: the plan's."""
+
+    own: Fix
+    added: tuple[Fix, ...]
+    of_candidates: tuple[Fix, ...]
+
+
+@dataclass(frozen=True)
 class StageContext:
-    """What stages may look at, beside the picture itself.
+    """What stages may look at, beside the picture itself: all of a picture and its input, or the same rows of both.
 
     lq: the UNPADDED input [B,3,h,w] in [0,1]. candidates: what the networks made in the plan's further runs, each [B,3,H,W] in [0,1]. canvas: what
-    they made in the first run, before any stage; None where that is the picture which the stage is given.
+    they made in the first run, before any stage; None where that is the picture which the stage is given. fixes: None where pictures are whole, so
+    that they can be decided by them.
     """
 
     lq: torch.Tensor
     plan: Plan
     candidates: tuple[torch.Tensor, ...] = ()
     canvas: torch.Tensor | None = None
+    fixes: ColourFixes | None = None
 
 
 Stage = Callable[[torch.Tensor, StageContext], torch.Tensor]
@@ -45,7 +59,7 @@ def in_float32(stage: Stage) -> Stage:
 @in_float32
 def color_fix(sr: torch.Tensor, context: StageContext) -> torch.Tensor:
     """Colours of the input, by the fix that the plan names."""
-    return fix_colors(sr, context.lq, context.plan.color_fix, context.plan.hybrid_mode)
+    return _fixes(sr, context).own(sr, context.lq)
 
 
 @in_float32
@@ -63,11 +77,31 @@ def _candidates(sr: torch.Tensor, context: StageContext) -> Iterator[torch.Tenso
         yield back_projected(sr, lq)
     elif plan.fusion_candidates == "color_fixes":
         canvas = sr if context.canvas is None else context.canvas.float()
-        yield from (fix_colors(canvas, lq, name) for name in FUSED_COLOR_FIXES if name != plan.color_fix)
+        yield from (fix(canvas, lq) for fix in _fixes(sr, context).added)
     elif not context.candidates:
         raise ValueError(f"fusion of {plan.fusion_candidates} needs the results of further runs")
     else:
-        yield from (fix_colors(candidate.float(), lq, plan.color_fix, plan.hybrid_mode) for candidate in context.candidates)
+        fixes = _fixes(sr, context).of_candidates
+        yield from (fix(candidate.float(), lq) for candidate, fix in zip(context.candidates, fixes, strict=True))
+
+
+def _fixes(sr: torch.Tensor, context: StageContext) -> ColourFixes:
+    if context.fixes is not None:
+        return context.fixes
+    canvas = sr if context.canvas is None else context.canvas.float()
+    return decided_fixes(RowsInMemory(canvas), [RowsInMemory(candidate.float()) for candidate in context.candidates], context.lq, context.plan)
+
+
+def decided_fixes(canvas: Rows, candidates: Sequence[Rows], lq: torch.Tensor, plan: Plan) -> ColourFixes:
+    """By whole pictures, gone over in stretches; lq is float32."""
+    regions, added = Regions(canvas, lq), ()
+    if plan.fusion != "none" and plan.fusion_candidates == "color_fixes":
+        added = (name for name in FUSED_COLOR_FIXES if name != plan.color_fix)
+    return ColourFixes(
+        decided(regions, plan.color_fix, plan.hybrid_mode),
+        tuple(decided(regions, name) for name in added),
+        tuple(decided(Regions(candidate, lq), plan.color_fix, plan.hybrid_mode) for candidate in candidates),
+    )
 
 
 FUSED_COLOR_FIXES = ("wavelet", "ycbcr", "histogram")
@@ -104,7 +138,33 @@ STAGES: dict[str, Stage] = {
 
 def run_stages(sr: torch.Tensor, context: StageContext) -> torch.Tensor:
     """All stages in order, then the range [0,1]."""
-    result, context = sr, replace(context, canvas=sr)
+    context = replace(context, canvas=sr, fixes=_fixes(sr.float(), replace(context, lq=context.lq.float())))
+    result = sr
     for stage in STAGES.values():
         result = stage(result, context)
     return result.clamp(0, 1) if result is sr else result.clamp_(0, 1)
+
+
+def finished(canvas: Rows, candidates: Sequence[Rows], lq: torch.Tensor, plan: Plan) -> Iterator[tuple[int, torch.Tensor]]:
+    """The same for pictures of any size: stretches of rows of the result from top to bottom, each [B,3,n,W] with the row that it starts at.
+
+    canvas, candidates: what the networks made in the plan's runs. lq: float32. The stages see enough around each stretch for the result to be that
+    of the whole picture.
+    """
+    fixes = decided_fixes(canvas, candidates, lq, plan)
+    for stretch in stretches(canvas.shape, lq.shape[-2], _reach(plan)):
+        context = StageContext(stretch.of_input(lq), plan, tuple(stretch.of_result(candidate) for candidate in candidates), fixes=fixes)
+        yield stretch.start, stretch.alone(run_stages(stretch.of_result(canvas), context))
+
+
+def _reach(plan: Plan) -> int:
+    """Rows of the result above and below one of them that the stages look at, at most."""
+    reach = reach_of_fixes(plan.scale) if plan.color_fix != "none" else 0
+    if plan.fusion != "none":
+        other = {"back_projected": CORRECTION_REACH * plan.scale, "color_fixes": reach_of_fixes(plan.scale)}
+        reach += ATTENTION_REACH + other.get(plan.fusion_candidates, 0)
+    if plan.consistency > 0:
+        reach += CORRECTION_REACH * plan.scale
+    if plan.fidelity > 0:
+        reach = max(reach, FAITHFUL_REACH * plan.scale)
+    return reach + (ATTENTION_REACH if plan.enhancement > 0 else 0)

@@ -1,9 +1,15 @@
 """Transparency: colours where a picture is transparent, which nobody sees but the networks would mix into what is visible, and enlarging alpha."""
 
+from collections.abc import Iterator
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 
-from utils.pictures.resampling import at_size, bicubic_antialiased
+from utils.pictures.bands import stretches
+from utils.pictures.resampling import REACH, bicubic_antialiased
+from utils.pictures.target_size import resized
+from utils.pictures.tensors import to_pixels, to_tensor
 
 _REACH = 3  # pixels: enlarging spreads alpha by one, and mixes colours over two without regard to alpha
 _FAINT = 0.1  # of the greatest alpha within reach; fainter pixels show too little of their colours to trust these beside the others
@@ -22,13 +28,24 @@ def extend_colours(rgb: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
     return torch.where(hidden, _filled(rgb * weight, weight), rgb)
 
 
-def enlarged_alpha(alpha: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """[1,1,h,w] -> [1,1,*size], bicubically; enlarged, nowhere beyond the values around it: overshoot would draw a line along every edge."""
-    if size[0] < alpha.shape[-2] or size[1] < alpha.shape[-1]:
-        return at_size(alpha, size)
-    around = F.pad(alpha, (1, 1, 1, 1), mode="replicate")
-    highest, lowest = (F.interpolate(sign * F.max_pool2d(sign * around, 3, 1), size, mode="nearest") for sign in (1, -1))
-    return bicubic_antialiased(alpha, size).clamp(lowest, highest)
+def alpha_at_size(alpha: np.ndarray, canvas_size: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """[h, w] of any depth -> `size` of the same, by way of `canvas_size`, whose sides are multiples of h and w, as colours go."""
+    rows = _enlarged(alpha, canvas_size)
+    result = np.empty(size, alpha.dtype)
+    for top, values in rows if size == canvas_size else resized(rows, canvas_size[0], size):
+        pixels = to_pixels(values, alpha.dtype)
+        result[top : top + len(pixels)] = pixels
+    return result
+
+
+def _enlarged(alpha: np.ndarray, size: tuple[int, int]) -> Iterator[tuple[int, torch.Tensor]]:
+    """In stretches of rows, bicubically, but nowhere beyond the values around it: overshoot would draw a line along every edge."""
+    for stretch in stretches((1, 1, *size), len(alpha), REACH * size[0] // len(alpha)):
+        small = to_tensor(alpha[stretch.first : stretch.last])
+        around = F.pad(small, (1, 1, 1, 1), mode="replicate")
+        result_size = small.shape[-2] * stretch.scale, size[1]
+        highest, lowest = (F.interpolate(sign * F.max_pool2d(sign * around, 3, 1), result_size, mode="nearest") for sign in (1, -1))
+        yield stretch.start, stretch.alone(bicubic_antialiased(small, result_size).clamp(lowest, highest))
 
 
 def _filled(weighted: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

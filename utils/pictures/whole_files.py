@@ -4,29 +4,35 @@ import contextlib
 import os
 import re
 import secrets
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO, TypeVar
 
 from utils.planning.errors import UserError
+
+T = TypeVar("T")
 
 UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.part")
 """How files are called until they are whole; a killed program leaves one behind."""
 
 
-def write_whole(path: Path, data: bytes, *, replace: bool = True) -> None:
-    """Writes the file at `path`, over one that is there only with `replace`: else FileExistsError, also for one that has come meanwhile.
+def write_whole(path: Path, write: Callable[[IO[bytes]], T], *, replace: bool = True) -> T:
+    """Writes the file at `path` with what `write` puts in, over one that is there only with `replace`: else FileExistsError, also for one that has
+    come meanwhile.
 
     UserError, caused by the system's own error, if it cannot be written.
     """
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as stream:
-            stream.write(data)
+            result = write(stream)
             stream.flush()
             os.fsync(stream.fileno())
         if replace:
             os.replace(part, path)
         else:
             _name_new(part, path)
+        return result
     except FileExistsError:
         raise
     except OSError as error:

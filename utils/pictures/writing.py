@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from utils.pictures.encoding import encoded
+from utils.pictures.encoding import encode
 from utils.pictures.formats import output_format
 from utils.pictures.picture import Picture
 from utils.pictures.provenance import made_by_us
@@ -33,9 +33,8 @@ def save(
     check_target(target, overwrite=overwrite)
     if not target.parent.is_dir():
         raise UserError(f"{target} cannot be written: {target.parent} is not a folder; make it first or choose another.")
-    data, notes = encoded(picture, kind, metadata, keep_metadata)
     try:
-        write_whole(target, data, replace=replace)
+        notes = write_whole(target, lambda stream: encode(stream, picture, kind, metadata, keep_metadata), replace=replace)
     except FileExistsError:
         raise _not_ours(target) from None
     return tuple(notes)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from utils.planning.adaptive import adaptive_enhancement, adaptive_guidance, adaptive_timesteps, auto_consistency, needs_statistics
 from utils.planning.errors import UserError
 from utils.planning.geometry import AxisPadding, Box, count_fixed_tiles, fixed_tiles, pad_axis
-from utils.planning.memory import memory_words
+from utils.planning.memory import CANVAS_BYTES, MOST_IN_MEMORY, memory_words
 from utils.planning.model_spec import ModelSpec
 from utils.planning.schedule import PUBLISHED, check_timesteps, within
 from utils.planning.settings import AUTO, HIGHEST_SEED, Settings
@@ -85,6 +85,16 @@ class Plan:
         """How many tiles go through the networks, in all runs."""
         return len(self.tiles) * len(self.runs)
 
+    @property
+    def canvas_bytes(self) -> int:
+        """Of what the networks make in all runs, in float32."""
+        return CANVAS_BYTES * math.prod(self.canvas_size) * len(self.runs)
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether that is kept in temporary files."""
+        return self.canvas_bytes > MOST_IN_MEMORY
+
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain data, ready for JSON."""
         return {name: _plain(value) for name, value in asdict(self).items()}
@@ -117,7 +127,7 @@ def make_plan(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec
     consistency, consistency_words = _consistency(settings, stats)
     enhancement, enhancement_words = _enhancement(settings, stats)
     reasons = [size_words, tile_words, step_words, guidance_words, fusion_words, consistency_words, enhancement_words]
-    return Plan(
+    plan = Plan(
         model=spec.name,
         scale=spec.scale,
         picture_size=picture_size,
@@ -145,6 +155,10 @@ def make_plan(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec
         blur=stats.blur if stats else None,
         reasons=tuple(sentence for words in reasons for sentence in words),
     )
+    if plan.is_on_disk:
+        where = f"What the networks make, {plan.canvas_bytes / 1e9:.1f} GB, is kept in a temporary file until it is finished."
+        plan = replace(plan, reasons=(*plan.reasons, where))
+    return plan
 
 
 def check_model_can(settings: Settings, spec: ModelSpec) -> None:
@@ -161,9 +175,10 @@ def check_output_size(picture_size: tuple[int, int], settings: Settings, spec: M
     is_reduced = math.prod(canvas) > math.prod(output)
     h, w = canvas if is_reduced else output
     if h * w > settings.max_output_megapixels * 1e6:
+        which, smaller = ("Before it is reduced, the", "picture") if is_reduced else ("The", "picture or size")
         raise UserError(
-            f"{'Before it is reduced, the' if is_reduced else 'The'} result would be {w} x {h} pixels ({h * w / 1e6:.1f} megapixels, {memory_words(h * w)}),"
-            f" above the limit of {settings.max_output_megapixels:g}; use a smaller picture{'' if is_reduced else ' or size'}, or raise max_output_megapixels."
+            f"{which} result would be {w} x {h} pixels ({h * w / 1e6:.1f} megapixels, {memory_words(h * w)}), above the limit"
+            f" of {settings.max_output_megapixels:g}; use a smaller {smaller}, or raise max_output_megapixels."
         )
 
 

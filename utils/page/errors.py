@@ -17,12 +17,16 @@ _NAMES = re.compile(rf"(?<![\w./-])(?:({_COMPOUND})(?!\w|\.\w)|^({_WORDS})(?= (?
 _FOLDERS = re.compile(r"(?<![\w:/.])(?:[A-Z]:)?(?:[/\\][^\s/\\'\"]+)*[/\\](?=[^\s/\\])")
 
 
-def explained(error: BaseException) -> str:
-    """One sentence for the visitor, and one line in the log under the same request id (with the traceback where the fault is ours)."""
+def explained(error: BaseException, by_label: bool = True) -> str:
+    """One sentence for the visitor, and one line in the log under the same request id (with the traceback where the fault is ours).
+
+    by_label: call settings as the form does, and not as programs do.
+    """
     request = secrets.token_hex(4)
     if isinstance(error, UserError):
         LOG.info("request %s refused: %s", request, error)
-        return in_labels(_ended(_FOLDERS.sub("", str(error))))
+        sentence = _ended(_FOLDERS.sub("", str(error)))
+        return in_labels(sentence) if by_label else sentence
     if _is_out_of_memory(error):
         LOG.error("request %s ran out of memory: %s", request, error)
         return _OUT_OF_MEMORY

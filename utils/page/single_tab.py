@@ -15,7 +15,7 @@ from utils.page import describing, markup
 from utils.page.describing import wide_by_high
 from utils.page.display import comparison, display_size, progress_uri
 from utils.page.errors import explained
-from utils.page.running import Advanced, Begun, Finished, News, quick_look, upscale
+from utils.page.running import Advanced, Begun, Finished, News, Waiting, quick_look, upscale
 from utils.page.sessions import Sessions
 from utils.page.settings_form import SettingsForm
 from utils.page.shared_sampler import Cancelled, SharedSampler
@@ -116,8 +116,7 @@ class SingleTab:
                     [self._chosen, self._spot, *form.inputs],
                     results,
                     api_visibility="private",
-                    concurrency_limit=1,
-                    concurrency_id="model",
+                    concurrency_limit=None,  # they wait for their turn, and know how long
                     show_progress="minimal",
                     show_progress_on=self._status,
                 )
@@ -228,6 +227,8 @@ class SingleTab:
                 if isinstance(news, Finished):
                     yield self._results(news, chosen, folder)
                     return
+                if isinstance(news, Waiting):
+                    clock.before = news.before
                 if isinstance(news, Begun):
                     clock.start(news.total)
                 updates: Updates = {}
@@ -330,7 +331,7 @@ class _Clock:
     """How far a run is and how long it has taken, in words."""
 
     def __init__(self) -> None:
-        self.done, self._total = 0, 0
+        self.done, self._total, self.before = 0, 0, 0
 
     def start(self, total: int) -> None:
         self._total, self._start = total, time.monotonic()
@@ -341,7 +342,7 @@ class _Clock:
 
     def progress(self) -> str:
         if not self._total:
-            return _WAITING
+            return markup.progress(f"Waiting for the model: {self.before} before you", None) if self.before else _WAITING
         if self.done == self._total:
             return markup.progress("Finishing", 1.0)
         seconds = time.monotonic() - self._start

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sampler_invsr import DEFAULT_CONFIG, InvSamplerSR
 from utils.page.address import check_address, check_exposure
@@ -192,8 +192,13 @@ def _check_tools_possible(has_logins: bool) -> None:
 def _offer_one_tool(page: "gr.Blocks") -> None:
     from utils.page.endpoints import TOOL
 
-    assert page.mcp_server_obj is not None
-    page.mcp_server_obj.tool_to_endpoint = {TOOL: f"/{TOOL}"}
+    async def results(job: Any) -> list[Any]:
+        return list(await asyncio.to_thread(job.result))
+
+    tools = page.mcp_server_obj
+    assert tools is not None
+    tools.tool_to_endpoint = {TOOL: f"/{TOOL}"}
+    tools._execute_tool_without_progress = results  # Gradio's own takes several results for one, and then sends no picture
 
 
 def _greeting(address: str, options: argparse.Namespace) -> str:

@@ -39,7 +39,9 @@ def test_a_port_that_is_taken_is_refused_and_then_free():
     check_address("127.0.0.1", port)  # looking takes nothing
 
 
-@pytest.mark.parametrize(("host", "alone"), [("127.0.0.1", True), ("127.8.9.10", True), ("localhost", True), ("0.0.0.0", False), ("192.0.2.1", False)])
+@pytest.mark.parametrize(
+    ("host", "alone"), [("127.0.0.1", True), ("127.8.9.10", True), ("localhost", True), ("0.0.0.0", False), ("192.0.2.1", False)]
+)
 def test_an_address_is_this_machines_alone_or_not(host, alone):
     assert is_loopback(host) is alone
 

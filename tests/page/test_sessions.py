@@ -56,6 +56,19 @@ def test_a_file_that_two_visitors_uploaded_stays_until_both_have_left(tmp_path):
     assert not path.parent.exists()
 
 
+def test_a_file_that_somebody_has_just_uploaded_and_not_named_yet_stays(tmp_path):
+    sessions, path = Sessions(tmp_path), upload(tmp_path, "same.png")
+    sessions.own_upload("me", path)
+    again = tmp_path / "incoming"
+    again.write_bytes(b"picture")
+    again.rename(path)  # as the server does it
+    sessions.leave("me")
+    assert path.exists()
+    sessions.own_upload("they", path)
+    sessions.leave("they")
+    assert not path.exists()
+
+
 def test_a_new_run_stops_the_one_before_it_deletes_its_files_and_is_not_stopped_itself(tmp_path):
     sessions = Sessions(tmp_path)
     sessions.begin_run("me")

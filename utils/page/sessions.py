@@ -16,7 +16,7 @@ LONGEST_STAY = 24 * 3600
 @dataclass
 class _Session:
     folder: Path
-    uploads: set[Path] = field(default_factory=set)
+    uploads: dict[Path, tuple[int, int] | None] = field(default_factory=dict)
     begun: dict[Path, float] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
     calls: weakref.WeakSet[threading.Event] = field(default_factory=weakref.WeakSet)
@@ -43,7 +43,7 @@ class Sessions:
     def own_upload(self, session_id: str, path: Path) -> None:
         """Have an uploaded file deleted with the session."""
         with self._lock:
-            self._session(session_id).uploads.add(path)
+            self._session(session_id).uploads[path] = _identity(path)
 
     def begin_run(self, session_id: str) -> None:
         """Give the session's next run an event of its own, that stops it; the run before it is stopped and its files are deleted."""
@@ -67,7 +67,7 @@ class Sessions:
             return stop
 
     def leave(self, session_id: str) -> None:
-        """Stop the run and delete the files, but not an upload that another visitor made as well (the server keeps equal files once)."""
+        """Stop the runs and delete the files, but not an upload that another visitor made as well (the server keeps equal files once)."""
         with self._lock:
             session = self._sessions.pop(session_id, None)
             if session is None:
@@ -76,7 +76,9 @@ class Sessions:
                 stop.set()
             shutil.rmtree(session.folder, ignore_errors=True)
             others = set().union(*(other.uploads for other in self._sessions.values()))
-            for upload in session.uploads - others:
+            for upload, identity in session.uploads.items():
+                if upload in others or _identity(upload) != identity:  # the latter where somebody has just uploaded it, and is about to name it
+                    continue
                 upload.unlink(missing_ok=True)
                 with contextlib.suppress(OSError):  # something else is in there
                     upload.parent.rmdir()
@@ -98,3 +100,12 @@ class Sessions:
             session = self._sessions[session_id] = _Session(self._root / f"session-{secrets.token_hex(16)}")
         session.seen = time.monotonic()
         return session
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Differs when a file is put in the place of another; None where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import atexit
 import contextlib
+import io
 import logging
 import os
 import shutil
@@ -96,27 +97,28 @@ def launch(
 
     _go_round_proxies(host)
     try:
-        _, address, shared_address = page.launch(
-            server_name=f"[{host}]" if ":" in host else host,  # IPv6
-            server_port=port,
-            prevent_thread_lock=True,
-            quiet=True,
-            inbrowser=False,
-            share=share,
-            auth=logins,
-            app_kwargs={"middleware": [Middleware(NoForeignAddresses)]},
-            max_threads=MOST_WAITING + LIGHT_THREADS,
-            max_file_size=LARGEST_UPLOAD,
-            allowed_paths=[],
-            enable_monitoring=False,
-            mcp_server=mcp,
-            ssr_mode=False,
-            pwa=False,
-            run_history=False,
-            footer_links=["api"],
-            theme=theme(),
-            css_paths=STYLE,
-        )
+        with contextlib.redirect_stdout(io.StringIO()):  # what Gradio announces, `main` says in its own words
+            _, address, shared_address = page.launch(
+                server_name=f"[{host}]" if ":" in host else host,  # IPv6
+                server_port=port,
+                prevent_thread_lock=True,
+                quiet=True,
+                inbrowser=False,
+                share=share,
+                auth=logins,
+                app_kwargs={"middleware": [Middleware(NoForeignAddresses)]},
+                max_threads=MOST_WAITING + LIGHT_THREADS,
+                max_file_size=LARGEST_UPLOAD,
+                allowed_paths=[],
+                enable_monitoring=False,
+                mcp_server=mcp,
+                ssr_mode=False,
+                pwa=False,
+                run_history=False,
+                footer_links=["api"],
+                theme=theme(),
+                css_paths=STYLE,
+            )
     except (OSError, httpx.HTTPError):  # the latter where an address can be listened at, but not be reached
         raise UserError(f"The page cannot be served at {host}, port {port or FIRST_PORT}; name a free one with --port, or another --host.") from None
     if share and not shared_address:

@@ -189,7 +189,8 @@ def test_no_path_of_the_server_and_no_address_is_opened_for_anybody(served, pict
 def test_a_run_that_waits_tells_its_place_and_one_that_is_cancelled_stops(served, client, picture):
     address, shared = served
     OrderedSampler.gate.clear()
-    first = Client(address, verbose=False).submit(handle_file(picture), seed=1, api_name="/upscale")
+    other = Client(address, verbose=False)
+    first = other.submit(handle_file(picture), seed=1, api_name="/upscale")
     wait_until(lambda: OrderedSampler.seeds == [1])
     second = client.submit(handle_file(picture), seed=2, api_name="/upscale")
 
@@ -203,6 +204,7 @@ def test_a_run_that_waits_tells_its_place_and_one_that_is_cancelled_stops(served
     OrderedSampler.gate.set()
     assert second.result(60)[1]["seed"] == 2
     wait_until(lambda: not shared._turns._line)
+    other.close()
 
 
 def test_results_of_one_session_are_nothing_another_can_find_and_go_with_it(served, page_files, tmp_path):
@@ -258,7 +260,7 @@ def test_eight_clients_with_forty_jobs_are_all_served_right_in_order_and_in_the_
     shared.start()
     sampler = InvSamplerSR(settings)
     (tmp_path / "first").mkdir()
-    served_in_order((address, shared), tmp_path / "first", 8, 5)
+    served_in_order((address, shared), tmp_path / "first", 8, 1)
     gc.collect()
     before = psutil.Process().memory_info().rss
     OrderedSampler.seeds.clear()

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import atexit
 import contextlib
+import io
 import logging
 import os
 import shutil
@@ -11,12 +12,15 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sampler_invsr import DEFAULT_CONFIG, InvSamplerSR
-from utils.page.address import check_address
+from utils.page.address import check_address, check_exposure
+from utils.page.logins import read_logins
 from utils.page.shared_sampler import SharedSampler
+from utils.page.turns import MOST_WAITING
 from utils.planning.arguments import OneLineParser
 from utils.planning.checked_settings import make_settings
 from utils.planning.errors import UserError
@@ -31,6 +35,9 @@ EXPLANATION = (
 FIRST_PORT = 7860
 LARGEST_UPLOAD = "100mb"
 LONGEST_QUEUE = 32
+"""How many events that take no turn with the model, such as plans, may wait."""
+LIGHT_THREADS = 32
+"""For everything that is not waiting for its turn with the model."""
 
 
 def build_page(shared: SharedSampler) -> "gr.Blocks":
@@ -39,9 +46,11 @@ def build_page(shared: SharedSampler) -> "gr.Blocks":
 
     from utils.page import markup
     from utils.page.compare_tab import CompareTab
+    from utils.page.endpoints import add_endpoints
     from utils.page.sessions import Sessions
     from utils.page.settings_form import SettingsForm
     from utils.page.single_tab import SingleTab
+    from utils.page.uploads import GuardedBlocks
 
     # The compared results have their own, so that they and the one in the first tab do not replace each other.
     sessions, compared = (Sessions(Path(gr.utils.get_upload_folder())) for _ in range(2))
@@ -58,7 +67,7 @@ def build_page(shared: SharedSampler) -> "gr.Blocks":
         sessions.leave(str(request.session_hash))
         compared.leave(str(request.session_hash))
 
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
+    with GuardedBlocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
         with gr.Row(elem_classes="sr-head"):
             gr.HTML(markup.heading(TITLE, EXPLANATION))
             model_line = gr.HTML(markup.model_line(shared.state, shared.settings), elem_id="model")
@@ -77,38 +86,54 @@ def build_page(shared: SharedSampler) -> "gr.Blocks":
         form.suit_model_after(loaded)
         single.describe_after(loaded)
         page.unload(leave)
+        add_endpoints(shared, sessions)
     return page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=1, api_open=False)
 
 
-def launch(page: "gr.Blocks", host: str, port: int | None) -> str:
-    """Serve the page without waiting for its end; its address. Without a port, the first free one from 7860 on. UserError if there is none."""
+def launch(
+    page: "gr.Blocks", host: str, port: int | None, *, logins: list[tuple[str, str]] | None = None, share: bool = False, mcp: bool = False
+) -> str:
+    """Serve the page without waiting for its end; its address, which with `share` is one on the internet.
+
+    Without a port, the first free one from 7860 on. UserError if there is none, or no way to share or to serve tools.
+    """
     import httpx
+    from starlette.middleware import Middleware
 
     from utils.page.theme import STYLE, theme
+    from utils.page.uploads import NoForeignAddresses
 
     _go_round_proxies(host)
     try:
-        _, address, _ = page.launch(
-            server_name=f"[{host}]" if ":" in host else host,  # IPv6
-            server_port=port,
-            prevent_thread_lock=True,
-            quiet=True,
-            inbrowser=False,
-            share=False,
-            max_file_size=LARGEST_UPLOAD,
-            allowed_paths=[],
-            enable_monitoring=False,
-            mcp_server=False,
-            ssr_mode=False,
-            pwa=False,
-            run_history=False,
-            footer_links=[],
-            theme=theme(),
-            css_paths=STYLE,
-        )
+        with contextlib.redirect_stdout(io.StringIO()):  # what Gradio announces, `main` says in its own words
+            _, address, shared_address = page.launch(
+                server_name=f"[{host}]" if ":" in host else host,  # IPv6
+                server_port=port,
+                prevent_thread_lock=True,
+                quiet=True,
+                inbrowser=False,
+                share=share,
+                auth=logins,
+                app_kwargs={"middleware": [Middleware(NoForeignAddresses)]},
+                max_threads=MOST_WAITING + LIGHT_THREADS,
+                max_file_size=LARGEST_UPLOAD,
+                allowed_paths=[],
+                enable_monitoring=False,
+                mcp_server=mcp,
+                ssr_mode=False,
+                pwa=False,
+                run_history=False,
+                footer_links=["api"],
+                theme=theme(),
+                css_paths=STYLE,
+            )
     except (OSError, httpx.HTTPError):  # the latter where an address can be listened at, but not be reached
         raise UserError(f"The page cannot be served at {host}, port {port or FIRST_PORT}; name a free one with --port, or another --host.") from None
-    return address
+    if share and not shared_address:
+        raise UserError("The page cannot be shared: there is no way to the sharing service; check the internet connection, or leave --share out.")
+    if mcp:
+        _offer_one_tool(page)
+    return shared_address or address
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -119,14 +144,18 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # gradio's calls of its own server
     try:
         check_address(host, options.port)
+        logins = None if options.auth is None else read_logins(options.auth)
+        check_exposure(host, share=options.share, has_logins=bool(logins), insecure=options.insecure)
+        if options.mcp:
+            _check_tools_possible(bool(logins))
         shared = SharedSampler(InvSamplerSR, make_settings(options.config))
         _keep_files_apart()
         page = build_page(shared)
-        address = launch(page, host, options.port)
+        address = launch(page, host, options.port, logins=logins, share=options.share, mcp=options.mcp)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(_greeting(address, host, options.port), flush=True)
+    print(_greeting(address, options), flush=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the files of visitors are deleted then, too
     shared.start()  # only now: importing torch must not hold up the page
     with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C, while the first one closes the server
@@ -139,6 +168,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(description="Serve the web page.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1, this machine only; 0.0.0.0 is every network)")
     parser.add_argument("--port", type=int, help=f"port (default: the first free one from {FIRST_PORT} on)")
+    parser.add_argument(
+        "--auth", metavar="USER:PASSWORD", help="ask for this login; @FILE names a file of such lines, which stays out of lists of processes"
+    )
+    parser.add_argument("--share", action="store_true", help="also serve it on the internet, through Gradio's service; needs --auth")
+    parser.add_argument("--insecure", action="store_true", help="allow --share and addresses that others can reach without a login")
+    parser.add_argument("--mcp", action="store_true", help="offer upscaling as a tool to language models, by the Model Context Protocol")
     parser.add_argument("--config", default=str(DEFAULT_CONFIG), help="settings file (default: the embedded model)")
     return parser
 
@@ -157,12 +192,33 @@ def _go_round_proxies(host: str) -> None:
         os.environ[name] = ",".join(filter(None, (os.environ.get(name), host, "localhost")))
 
 
-def _greeting(address: str, host: str, port: int | None) -> str:
+def _check_tools_possible(has_logins: bool) -> None:
+    if has_logins:
+        raise UserError("--mcp and --auth do not go together, for tools cannot log in; serve the tools at this machine only, without --auth.")
+    if find_spec("mcp") is None:
+        raise UserError("--mcp needs the package mcp; install it with: pip install 'gradio[mcp]==6.31.0'.")
+
+
+def _offer_one_tool(page: "gr.Blocks") -> None:
+    from utils.page.endpoints import TOOL
+
+    async def results(job: Any) -> list[Any]:
+        return list(await asyncio.to_thread(job.result))
+
+    tools = page.mcp_server_obj
+    assert tools is not None
+    tools.tool_to_endpoint = {TOOL: f"/{TOOL}"}
+    tools._execute_tool_without_progress = results  # Gradio's own takes several results for one, and then sends no picture
+
+
+def _greeting(address: str, options: argparse.Namespace) -> str:
     words = f"{TITLE} is at {address} (Ctrl-C ends it)."
-    if port is None and not address.rstrip("/").endswith(f":{FIRST_PORT}"):
+    if options.port is None and not options.share and not address.rstrip("/").endswith(f":{FIRST_PORT}"):
         words += f" Port {FIRST_PORT} was taken."
-    if host not in ("127.0.0.1", "localhost", "::1"):
-        words += " Everybody who can reach this machine can use the page: it has no login."
+    if options.mcp:
+        words += f" Its tool for language models is at {address.rstrip('/')}/gradio_api/mcp/."
+    if options.insecure and not options.auth:
+        words += " Everybody who can reach it can use it: it has no login."
     return words
 
 

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from utils.page.address import check_address
+from utils.page.address import check_address, check_exposure, is_loopback
 from utils.planning.errors import UserError
 
 
@@ -37,3 +37,23 @@ def test_a_port_that_is_taken_is_refused_and_then_free():
             check_address("127.0.0.1", port)
     check_address("127.0.0.1", port)
     check_address("127.0.0.1", port)  # looking takes nothing
+
+
+@pytest.mark.parametrize(
+    ("host", "alone"), [("127.0.0.1", True), ("127.8.9.10", True), ("localhost", True), ("0.0.0.0", False), ("192.0.2.1", False)]
+)
+def test_an_address_is_this_machines_alone_or_not(host, alone):
+    assert is_loopback(host) is alone
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+@pytest.mark.parametrize("share", [True, False])
+def test_what_others_can_reach_needs_a_login_or_the_word_that_it_does_not(host, share):
+    check_exposure(host, share=share, has_logins=True, insecure=False)
+    check_exposure(host, share=share, has_logins=False, insecure=True)
+    if host == "127.0.0.1" and not share:
+        check_exposure(host, share=share, has_logins=False, insecure=False)
+        return
+    option = "--share" if share else "--host 0.0.0.0"
+    with pytest.raises(UserError, match=f"^{option} would let everybody .*--auth user:password.*--insecure"):
+        check_exposure(host, share=share, has_logins=False, insecure=False)

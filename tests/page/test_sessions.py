@@ -56,6 +56,19 @@ def test_a_file_that_two_visitors_uploaded_stays_until_both_have_left(tmp_path):
     assert not path.parent.exists()
 
 
+def test_a_file_that_somebody_has_just_uploaded_and_not_named_yet_stays(tmp_path):
+    sessions, path = Sessions(tmp_path), upload(tmp_path, "same.png")
+    sessions.own_upload("me", path)
+    again = tmp_path / "incoming"
+    again.write_bytes(b"picture")
+    again.rename(path)  # as the server does it
+    sessions.leave("me")
+    assert path.exists()
+    sessions.own_upload("they", path)
+    sessions.leave("they")
+    assert not path.exists()
+
+
 def test_a_new_run_stops_the_one_before_it_deletes_its_files_and_is_not_stopped_itself(tmp_path):
     sessions = Sessions(tmp_path)
     sessions.begin_run("me")
@@ -75,3 +88,23 @@ def test_sessions_that_never_say_goodbye_end_by_age(tmp_path, monkeypatch):
     new = sessions.new_folder("new")
     sessions.leave_overdue()
     assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_the_files_of_old_runs_go_although_their_session_lives_on(tmp_path, monkeypatch):
+    sessions = Sessions(tmp_path)
+    old = sessions.new_folder("me")
+    now = time.monotonic()
+    monkeypatch.setattr(sessions_module.time, "monotonic", lambda: now + sessions_module.LONGEST_STAY + 1)
+    new = sessions.new_folder("me")
+    sessions.leave_overdue()
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_calls_of_one_session_run_beside_each_other_and_all_end_with_it(tmp_path):
+    sessions = Sessions(tmp_path)
+    calls = sessions.begin_call("me"), sessions.begin_call("me")
+    other = sessions.begin_call("they")
+    sessions.begin_run("me")
+    assert not any(stop.is_set() for stop in calls)
+    sessions.leave("me")
+    assert all(stop.is_set() for stop in calls) and not other.is_set()

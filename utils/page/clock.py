@@ -13,6 +13,7 @@ class Clock:
     def __init__(self, of: str = "") -> None:
         self._of = f"{of}: " if of else ""
         self._done, self._total = 0, 0
+        self.before = 0  # runs of others that come first
 
     def start(self, total: int) -> None:
         self._total, self._start = total, time.monotonic()
@@ -24,7 +25,7 @@ class Clock:
     def progress(self) -> str:
         """The bar, as HTML."""
         if not self._total:
-            return WAITING
+            return markup.progress(f"Waiting for the model: {self.before} before you", None) if self.before else WAITING
         if self._done == self._total:
             return markup.progress(f"{self._of}Finishing", 1.0)
         seconds = time.monotonic() - self._start

@@ -20,7 +20,7 @@ from utils.page.contact_sheet import WIDTH, Column, at_place, contact_sheet
 from utils.page.display import display_size, displayed, save_copy
 from utils.page.errors import explained
 from utils.page.place import PlacePicker
-from utils.page.running import LOOK_SIDE, Advanced, Begun, Finished, News, quick_look, upscale
+from utils.page.running import LOOK_SIDE, Advanced, Begun, Finished, News, Waiting, quick_look, upscale
 from utils.page.sessions import Sessions
 from utils.page.settings_form import SettingsForm
 from utils.page.shared_sampler import Cancelled, SharedSampler
@@ -190,6 +190,8 @@ class CompareTab:
                         sheet.add(variant.title, said, news)
                         yield {self._sheet: sheet.figures(), self._compared: [one.overrides for one in variants[: k + 1]]}
                         continue
+                    if isinstance(news, Waiting):
+                        clock.before = news.before
                     if isinstance(news, Begun):
                         clock.start(news.total)
                     if isinstance(news, Advanced):

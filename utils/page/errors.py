@@ -19,11 +19,15 @@ _NAMES = re.compile(rf"(?<![\w./-])(?:({_COMPOUND})(?!\w|\.\w)|^({_WORDS})(?= (?
 _FOLDERS = re.compile(r"(?<![\w:/.])(?:[A-Z]:)?(?:[/\\][^\s/\\'\"]+)*[/\\](?=[^\s/\\])")
 
 
-def explained(error: BaseException) -> str:
-    """One sentence for the visitor with a request id at its end, and one line in the log under the same id."""
+def explained(error: BaseException, by_label: bool = True) -> str:
+    """One sentence for the visitor with a request id at its end, and one line in the log under the same id.
+
+    by_label: call settings as the form does, and not as programs do.
+    """
     request = secrets.token_hex(4)
     if isinstance(error, UserError):
-        sentence = in_labels(_ended(_FOLDERS.sub("", str(error))))
+        sentence = _ended(_FOLDERS.sub("", str(error)))
+        sentence = in_labels(sentence) if by_label else sentence
         LOG.info("request %s failed: %s", request, _one_line(str(error)))
     elif _is_out_of_memory(error):
         sentence = _OUT_OF_MEMORY

@@ -30,6 +30,13 @@ _PULSE = 0.25  # seconds
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """The run waits for the model, and `before` others are to have it first."""
+
+    before: int
+
+
+@dataclass(frozen=True)
 class Begun:
     """The run has the model, and `total` tiles before it."""
 
@@ -64,7 +71,7 @@ class Finished:
         return sum(self.timings.values())
 
 
-News = Begun | Advanced | Finished | None
+News = Waiting | Begun | Advanced | Finished | None
 _Tell = Callable[[News], None]
 _Job = Callable[["InvSamplerSR", _Tell], Finished]
 
@@ -192,9 +199,8 @@ def _work(shared: SharedSampler, job: _Job, overrides: Mapping[str, Any], stop: 
         news.put(item)
 
     try:
-        loaded = shared.get(stop)
-        with shared.turn(stop):
-            news.put(job(loaded.with_settings(**overrides), tell))
+        with shared.turn(stop, lambda before: tell(Waiting(before))):
+            news.put(job(shared.get(stop).with_settings(**overrides), tell))
     except Exception as error:  # the reader raises it
         news.put(error)
 

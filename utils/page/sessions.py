@@ -5,6 +5,7 @@ import secrets
 import shutil
 import threading
 import time
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,8 +16,10 @@ LONGEST_STAY = 24 * 3600
 @dataclass
 class _Session:
     folder: Path
-    uploads: set[Path] = field(default_factory=set)
+    uploads: dict[Path, tuple[int, int] | None] = field(default_factory=dict)
+    begun: dict[Path, float] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
+    calls: weakref.WeakSet[threading.Event] = field(default_factory=weakref.WeakSet)
     seen: float = field(default_factory=time.monotonic)
 
 
@@ -31,14 +34,16 @@ class Sessions:
     def new_folder(self, session_id: str) -> Path:
         """An empty folder for the files of one run."""
         with self._lock:
-            folder = self._session(session_id).folder / secrets.token_hex(16)
+            session = self._session(session_id)
+            folder = session.folder / secrets.token_hex(16)
             folder.mkdir(parents=True)
+            session.begun[folder] = time.monotonic()
             return folder
 
     def own_upload(self, session_id: str, path: Path) -> None:
         """Have an uploaded file deleted with the session."""
         with self._lock:
-            self._session(session_id).uploads.add(path)
+            self._session(session_id).uploads[path] = _identity(path)
 
     def begin_run(self, session_id: str) -> None:
         """Give the session's next run an event of its own, that stops it; the run before it is stopped and its files are deleted."""
@@ -47,30 +52,45 @@ class Sessions:
             session.stop.set()
             session.stop = threading.Event()
             shutil.rmtree(session.folder, ignore_errors=True)
+            session.begun.clear()
 
     def run_stop(self, session_id: str) -> threading.Event:
         """The event that stops the session's run."""
         with self._lock:
             return self._session(session_id).stop
 
+    def begin_call(self, session_id: str) -> threading.Event:
+        """An event that stops one run among several of a session, set when the session ends. No other run is stopped for it."""
+        with self._lock:
+            stop = threading.Event()
+            self._session(session_id).calls.add(stop)
+            return stop
+
     def leave(self, session_id: str) -> None:
-        """Stop the run and delete the files, but not an upload that another visitor made as well (the server keeps equal files once)."""
+        """Stop the runs and delete the files, but not an upload that another visitor made as well (the server keeps equal files once)."""
         with self._lock:
             session = self._sessions.pop(session_id, None)
             if session is None:
                 return
-            session.stop.set()
+            for stop in (session.stop, *session.calls):
+                stop.set()
             shutil.rmtree(session.folder, ignore_errors=True)
             others = set().union(*(other.uploads for other in self._sessions.values()))
-            for upload in session.uploads - others:
+            for upload, identity in session.uploads.items():
+                if upload in others or _identity(upload) != identity:  # the latter where somebody has just uploaded it, and is about to name it
+                    continue
                 upload.unlink(missing_ok=True)
                 with contextlib.suppress(OSError):  # something else is in there
                     upload.parent.rmdir()
 
     def leave_overdue(self) -> None:
-        """`leave` for every session that was not used for LONGEST_STAY."""
+        """`leave` for every session that was not used for LONGEST_STAY; of the others, delete the files of runs that began before that."""
         with self._lock:
             overdue = [key for key, session in self._sessions.items() if time.monotonic() - session.seen > LONGEST_STAY]
+            for session in self._sessions.values():
+                for folder in [folder for folder, begun in session.begun.items() if time.monotonic() - begun > LONGEST_STAY]:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    del session.begun[folder]
         for session_id in overdue:
             self.leave(session_id)
 
@@ -80,3 +100,12 @@ class Sessions:
             session = self._sessions[session_id] = _Session(self._root / f"session-{secrets.token_hex(16)}")
         session.seen = time.monotonic()
         return session
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Differs when a file is put in the place of another; None where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns

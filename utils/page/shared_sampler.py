@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from utils.page.cost import tile_work, work
 from utils.page.errors import explained
+from utils.page.turns import Cancelled, Turns
 from utils.planning.errors import UserError
 from utils.planning.settings import Settings
 
@@ -21,13 +22,9 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("invsr.page")
 _LONGEST_CLOSING = 60  # seconds
-_POLL = 0.2  # seconds between two looks at whether a waiting run was cancelled
+_POLL = 0.2  # seconds between two looks at whether somebody who waits for the model was cancelled
 _TRIAL_SIDE = 64  # pixels of the tile that the model is tried on
 _SLOW_TRIAL = 1.0  # seconds; a longer one is not repeated
-
-
-class Cancelled(Exception):
-    """The visitor no longer wants the run."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class SharedSampler:
         self._make = make
         self._sampler: InvSamplerSR | None = None
         self._finished = threading.Event()
-        self._turn = threading.Lock()
+        self._turns = Turns()
         self._measured = (0.0, 0.0)  # work and its seconds, older runs counting half as much as the next
         self.closing = threading.Event()
 
@@ -61,22 +58,15 @@ class SharedSampler:
     def get(self, stop: threading.Event | None = None) -> InvSamplerSR:
         """The sampler, as soon as it is loaded. UserError if it cannot be; Cancelled if `stop` is set before."""
         while not self._finished.wait(_POLL):
-            if stop and stop.is_set():
+            if self.closing.is_set() or (stop and stop.is_set()):
                 raise Cancelled
         if self._sampler is None:
             raise UserError(self.state.sentence)
         return self._sampler
 
-    @contextmanager
-    def turn(self, stop: threading.Event) -> Iterator[None]:
-        """Have the model alone. A run that was cancelled keeps its turn until it notices, so the next one may wait here; Cancelled ends the wait."""
-        while not self._turn.acquire(timeout=_POLL):
-            if stop.is_set():
-                raise Cancelled
-        try:
-            yield
-        finally:
-            self._turn.release()
+    def turn(self, stop: threading.Event, on_place: Callable[[int], None] = lambda before: None) -> AbstractContextManager[None]:
+        """Have the model alone, as `Turns.turn` says. A run that was cancelled keeps its turn until it notices."""
+        return self._turns.turn(stop, on_place)
 
     def note_rate(self, amount: float, seconds: float) -> None:
         """Learn from a run how long `amount` of work takes."""
@@ -91,7 +81,7 @@ class SharedSampler:
     def close(self) -> None:
         """Stop the run under way and wait for it: a thread that still computes while the process ends would abort it."""
         self.closing.set()
-        self._turn.acquire(timeout=_LONGEST_CLOSING)
+        self._turns.close(_LONGEST_CLOSING)
 
     def _load(self) -> None:
         try:
@@ -110,8 +100,8 @@ class SharedSampler:
         """Measure the model on a small tile, so that there is a rate before the first run; twice, for the first time is slow in its own way."""
         import torch
 
-        with self._turn:
-            try:
+        try:
+            with self.turn(self.closing):
                 multiple = sampler.spec.lq_multiple
                 side = -(-_TRIAL_SIDE // multiple) * multiple
                 amount = tile_work(side, len(sampler.settings.timesteps), sampler.settings.cfg_scale)
@@ -121,8 +111,10 @@ class SharedSampler:
                     self._measured = amount, time.perf_counter() - start
                     if self._measured[1] > _SLOW_TRIAL:
                         return
-            except Exception as error:  # the first run will say so, to somebody who wants to know
-                LOG.warning("The model could not be tried out: %s", error)
+        except Cancelled:
+            pass
+        except Exception as error:  # the first run will say so, to somebody who wants to know
+            LOG.warning("The model could not be tried out: %s", error)
 
     def _report_download(self, done: int, total: int) -> None:
         self.state = LoadingState("loading", f"Downloading the model: {done / total:.0%} of {total / 1e9:.2f} GB")

@@ -17,7 +17,7 @@ from utils.page.describing import wide_by_high
 from utils.page.display import comparison, display_size, progress_uri
 from utils.page.errors import explained
 from utils.page.place import PlacePicker
-from utils.page.running import Advanced, Begun, Finished, News, quick_look, upscale
+from utils.page.running import Advanced, Begun, Finished, News, Waiting, quick_look, upscale
 from utils.page.sessions import Sessions
 from utils.page.settings_form import SettingsForm
 from utils.page.shared_sampler import Cancelled, SharedSampler
@@ -114,8 +114,7 @@ class SingleTab:
                     [self.chosen, self._place.spot, *form.inputs],
                     results,
                     api_visibility="private",
-                    concurrency_limit=1,
-                    concurrency_id="model",
+                    concurrency_limit=None,  # they wait for their turn, and know how long
                     show_progress="minimal",
                     show_progress_on=self._status,
                 )
@@ -215,6 +214,8 @@ class SingleTab:
                 if isinstance(news, Finished):
                     yield self._results(news, chosen, folder)
                     return
+                if isinstance(news, Waiting):
+                    clock.before = news.before
                 if isinstance(news, Begun):
                     clock.start(news.total)
                 updates: Updates = {}

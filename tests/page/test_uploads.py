@@ -1,0 +1,89 @@
+"""Which files a visitor may name."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from utils.page.uploads import NoForeignAddresses, uploaded
+from utils.planning.errors import UserError
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "files"))
+    (tmp_path / "files" / "0a1b").mkdir(parents=True)
+    (tmp_path / "files" / "0a1b" / "a b.png").write_bytes(b"picture")
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    return tmp_path / "files"
+
+
+def test_an_uploaded_file_goes_by_its_path_and_by_its_address_here(folder):
+    path = folder / "0a1b" / "a b.png"
+    assert uploaded({"path": str(path)}) == path
+    assert uploaded({"path": f"http://127.0.0.1:7860/gradio_api/file={path}".replace(" ", "%20")}) == path
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        None,
+        "picture.png",
+        [],
+        {},
+        {"url": "http://127.0.0.1/"},
+        {"path": None},
+        {"path": ""},
+        {"path": "/etc/passwd"},
+        {"path": "{folder}/../secret.png"},
+        {"path": "{folder}/0a1b/../../secret.png"},
+        {"path": "{folder}/../gone.png"},
+        {"path": "{folder}"},
+        {"path": "{folder}/0a1b"},
+        {"path": "secret.png\0"},
+        {"path": "http://127.0.0.1:7860/config"},
+        {"path": "https://example.com/gradio_api/file=/etc/passwd"},
+        {"path": "http://127.0.0.1:7860/gradio_api/file={folder}/%2e%2e/secret.png"},
+        {"path": "file:///etc/passwd"},
+    ],
+)
+def test_all_else_is_refused_in_one_sentence(folder, file):
+    if isinstance(file, dict) and file.get("path"):
+        file = {"path": file["path"].replace("{folder}", str(folder))}
+    with pytest.raises(UserError, match="must be a file that was uploaded to this server"):
+        uploaded(file)
+
+
+def test_a_link_out_of_the_folder_is_refused(folder):
+    os.symlink(folder.parent / "secret.png", folder / "link.png")
+    with pytest.raises(UserError, match="must be a file that was uploaded"):
+        uploaded({"path": str(folder / "link.png")})
+
+
+def test_an_upload_that_was_deleted_is_said_to_be(folder):
+    with pytest.raises(UserError, match="not kept any more; upload it again"):
+        uploaded({"path": str(folder / "0a1b" / "gone.png")})
+
+
+@pytest.mark.parametrize(
+    ("path", "passes"),
+    [
+        ("/gradio_api/file=/tmp/a.png", True),
+        ("/", True),
+        ("/gradio_api/file=http://example.com/a.png", False),
+        ("/gradio_api/file=HTTPS://example.com/a.png", False),
+        ("/gradio_api/file=/http:/example.com", False),
+    ],
+)
+def test_pages_of_other_servers_are_not_fetched_for_anybody(path, passes):
+    sent = []
+
+    async def app(scope, receive, send):
+        sent.append("passed")
+
+    async def send(message):
+        sent.append(message.get("status"))
+
+    asyncio.run(NoForeignAddresses(app)({"type": "http", "path": path, "headers": []}, None, send))  # type: ignore[arg-type]
+    assert sent[0] == ("passed" if passes else 403)

@@ -1,0 +1,164 @@
+"""What programs can have done: one upscale, a batch of them, or only the plan."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import threading
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import gradio as gr
+
+from utils.jobs.inputs import Inputs
+from utils.jobs.naming import folded, possible_names
+from utils.jobs.options import JobOptions
+from utils.jobs.pipeline import Stopped
+from utils.jobs.report import REPORT_CSV, REPORT_JSON, Row
+from utils.page.running import Advanced, Finished, Waiting, upscale
+from utils.page.sessions import Sessions
+from utils.page.shared_sampler import SharedSampler
+from utils.page.turns import MOST_WAITING, Cancelled
+from utils.page.uploads import uploaded
+from utils.planning.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sampler_invsr import InvSamplerSR
+    from utils.jobs.job import Upscaled
+    from utils.pictures.picture import Picture
+
+MOST_FILES = 500
+"""Of one batch."""
+ZIP_NAME = "results.zip"
+
+Overrides = Mapping[str, Any]
+Answer = TypeVar("Answer")
+
+
+class Calls:
+    """Work for programs, each in a thread that is told to stop when its caller cancels or leaves. Files lie in the caller's session."""
+
+    def __init__(self, shared: SharedSampler, sessions: Sessions) -> None:
+        self._shared, self._sessions = shared, sessions
+        # More than can wait, so that who comes after those is refused rather than kept without a place.
+        self._threads = ThreadPoolExecutor(MOST_WAITING + 16, thread_name_prefix="call")
+
+    async def upscale(self, session_id: str, image: Any, overrides: Overrides) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+        """The result as a file, its plan, and sentences on what is to be known of it."""
+        path, folder = self._taken(session_id, image), self._sessions.new_folder(session_id)
+
+        def work(stop: threading.Event) -> Finished:
+            progress = gr.Progress()
+            for news in upscale(self._shared, path, folder, overrides, None, stop):
+                if isinstance(news, Waiting):
+                    progress(None, f"Waiting: {news.before} before you")
+                elif isinstance(news, Advanced):
+                    progress((news.done, news.total), "Upscaling", unit="tiles")
+                elif isinstance(news, Finished):
+                    return news
+            raise Cancelled
+
+        finished = await self._done(session_id, work)
+        assert finished.file is not None
+        return _file(finished.file), finished.plan.to_dict(), list(finished.notes)
+
+    async def upscale_batch(self, session_id: str, files: Any, overrides: Overrides) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """A zip of the results with their report, and a row for every file, in their order."""
+        if not isinstance(files, list) or not 1 <= len(files) <= MOST_FILES:
+            raise UserError(f"files must be a list of 1 to {MOST_FILES} uploaded files.")
+        paths, folder = [self._taken(session_id, file) for file in files], self._sessions.new_folder(session_id)
+
+        def work(stop: threading.Event) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+            given, results = folder / "given", folder / "results"
+            names = _copied(paths, given)
+            rows = self._run_job(Inputs(given, names), results, overrides, stop)
+            zipped = _zipped(results, rows, folder / ZIP_NAME)
+            for finished in (given, results):
+                shutil.rmtree(finished, ignore_errors=True)
+            return _file(zipped), [row.relative_to(given, results) for row in rows]
+
+        return await self._done(session_id, work)
+
+    async def plan(self, session_id: str, image: Any, overrides: Overrides) -> dict[str, Any]:
+        """What `upscale` would do, decided without running a network."""
+        path = self._taken(session_id, image)
+        return await self._done(session_id, lambda stop: self._shared.get(stop).plan(path, **overrides).to_dict())
+
+    def _taken(self, session_id: str, file: Any) -> Path:
+        path = uploaded(file)
+        self._sessions.own_upload(session_id, path)
+        return path
+
+    async def _done(self, session_id: str, work: Callable[[threading.Event], Answer]) -> Answer:
+        self._sessions.leave_overdue()
+        stop = self._sessions.begin_call(session_id)
+        try:  # the context is where the server looks up whose progress it is told of
+            return await asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, work, stop)
+        finally:
+            stop.set()
+
+    def _run_job(self, inputs: Inputs, results: Path, overrides: Overrides, stop: threading.Event) -> list[Row]:
+        from utils.jobs.job import Job, Watcher
+
+        progress, finished = gr.Progress(), 0
+
+        def on_row(row: Row) -> None:
+            nonlocal finished
+            finished += 1
+            progress((finished, len(inputs.names)), "Upscaling", unit="files")
+
+        sampler = self._shared.get(stop).with_settings(**overrides)
+        rows = Job(inputs, results, _InTurn(sampler, self._shared, stop), JobOptions()).run(watcher=Watcher(on_row=on_row, stop=stop))
+        if stop.is_set():
+            raise Cancelled
+        return rows
+
+
+class _InTurn:
+    """A sampler for a job that has the model for one picture at a time, so that others get their turns in between."""
+
+    def __init__(self, sampler: InvSamplerSR, shared: SharedSampler, stop: threading.Event) -> None:
+        self.read, self.identity = sampler.read, sampler.identity
+        self._sampler, self._shared, self._stop = sampler, shared, stop
+
+    def upscaled(self, picture: Picture, on_tile: Callable[[int, int, np.ndarray], None]) -> Upscaled:
+        def on_tile_while_open(done: int, total: int, preview: np.ndarray) -> None:
+            if self._shared.closing.is_set():
+                self._stop.set()
+            on_tile(done, total, preview)
+
+        try:
+            with self._shared.turn(self._stop):
+                return self._sampler.upscaled(picture, on_tile_while_open)
+        except Cancelled:
+            raise Stopped from None
+
+
+def _copied(paths: Sequence[Path], folder: Path) -> tuple[PurePosixPath, ...]:
+    """Copies in `folder`, by their names, in the order of the files; of equal names, all but the first are changed."""
+    folder.mkdir()
+    names: dict[str, PurePosixPath] = {}
+    for path in paths:
+        name = next(name for name in possible_names(PurePosixPath(path.name), path.suffix) if folded(name) not in names)
+        names[folded(name)] = name
+        shutil.copyfile(path, folder / name)
+    return tuple(names.values())
+
+
+def _zipped(results: Path, rows: Sequence[Row], target: Path) -> Path:
+    """The results and their report, not compressed further: pictures cannot be."""
+    outputs = [row.output for row in rows if row.output is not None]
+    with zipfile.ZipFile(target, "x", zipfile.ZIP_STORED) as archive:
+        for path in (*outputs, results / REPORT_CSV, results / REPORT_JSON):
+            archive.write(path, path.relative_to(results).as_posix())
+    return target
+
+
+def _file(path: Path) -> dict[str, Any]:
+    return gr.FileData(path=str(path), orig_name=path.name, size=path.stat().st_size).model_dump()

@@ -1,0 +1,62 @@
+"""The files that a visitor may name: those uploaded to this server, or made by it, and no other file or address."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import gradio as gr
+from gradio_client.utils import is_file_obj_with_meta, traverse
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from utils.planning.errors import UserError
+
+_SERVED = "/gradio_api/file="
+"""What stands before a file's path in its address on this server."""
+
+
+def uploaded(file: Any) -> Path:
+    """The path of a file as a program names one: an object with `path`, its path here or its address on this server. UserError for all else."""
+    path = file.get("path") if isinstance(file, dict) else None
+    refusal = UserError("A picture must be a file that was uploaded to this server; its path or address elsewhere is not opened.")
+    if not isinstance(path, str):
+        raise refusal
+    if path.startswith(("http://", "https://")):  # never fetched: what it says of a file here is all that counts
+        path = unquote(path.partition(_SERVED)[2])
+    folder = Path(gr.utils.get_upload_folder()).resolve()
+    try:
+        found = Path(path).resolve(strict=True)
+    except (OSError, ValueError):
+        if Path(path).is_absolute() and Path(path).is_relative_to(folder) and ".." not in Path(path).parts:
+            raise UserError("The uploaded file is not kept any more; upload it again.") from None
+        raise refusal from None
+    if not (found.is_relative_to(folder) and found.is_file()):
+        raise refusal
+    return found
+
+
+class GuardedBlocks(gr.Blocks):
+    """Blocks that look at the files in every request before Gradio does, which would fetch addresses."""
+
+    async def preprocess_data(self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False) -> list[Any]:
+        return await super().preprocess_data(block_fn, traverse(inputs, _checked, is_file_obj_with_meta), state, explicit_call)
+
+
+class NoForeignAddresses:
+    """Middleware for that Gradio's server does not fetch pages of other servers for whoever asks."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].partition("/file=")[2].lstrip("/").lower().startswith(("http:", "https:")):
+            await PlainTextResponse("This server gives out its own files only.", status_code=403)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def _checked(file: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return {**file, "path": str(uploaded(file)), "url": None}
+    except UserError as error:
+        raise gr.Error(str(error), print_exception=False) from None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from sampler_invsr import DEFAULT_CONFIG, InvSamplerSR
 from utils.page.address import check_address
+from utils.page.server_folders import ServerFolders
 from utils.page.shared_sampler import SharedSampler
 from utils.planning.arguments import OneLineParser
 from utils.planning.checked_settings import make_settings
@@ -31,13 +32,18 @@ EXPLANATION = (
 FIRST_PORT = 7860
 LARGEST_UPLOAD = "100mb"
 LONGEST_QUEUE = 32
+_NO_FOLDERS = ServerFolders()
 
 
-def build_page(shared: SharedSampler) -> "gr.Blocks":
-    """The page around a sampler that may still be loading. Uploads and results lie in the folder GRADIO_TEMP_DIR; `launch` serves it."""
+def build_page(shared: SharedSampler, folders: ServerFolders = _NO_FOLDERS) -> "gr.Blocks":
+    """The page around a sampler that may still be loading. Uploads and results lie in the folder GRADIO_TEMP_DIR; `launch` serves it.
+
+    folders: those of this computer that visitors may name.
+    """
     import gradio as gr
 
     from utils.page import markup
+    from utils.page.batch_tab import BatchTab
     from utils.page.sessions import Sessions
     from utils.page.settings_form import SettingsForm
     from utils.page.single_tab import SingleTab
@@ -53,6 +59,7 @@ def build_page(shared: SharedSampler) -> "gr.Blocks":
 
     def leave(request: gr.Request) -> None:
         sessions.leave(str(request.session_hash))
+        batch.leave(str(request.session_hash))
 
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
         with gr.Row(elem_classes="sr-head"):
@@ -60,11 +67,15 @@ def build_page(shared: SharedSampler) -> "gr.Blocks":
             model_line = gr.HTML(markup.model_line(shared.state, shared.settings), elem_id="model")
         model_error = gr.HTML(elem_id="model-error")
         with gr.Row():
-            with gr.Column(scale=4, min_width=320), gr.Tabs(), gr.Tab("Single image"):
-                single = SingleTab(shared, sessions)
+            with gr.Column(scale=4, min_width=320), gr.Tabs():
+                with gr.Tab("Single image"):
+                    single = SingleTab(shared, sessions)
+                with gr.Tab("Batch"):
+                    batch = BatchTab(shared, sessions, folders)
             with gr.Column(scale=1, min_width=280), gr.Tabs(), gr.Tab("Settings"):
                 form = SettingsForm(shared, sessions)
         single.connect(form)
+        batch.connect(form)
         loaded = page.load(follow_loading, None, [model_line, model_error], api_visibility="private", show_progress="hidden", concurrency_limit=None)
         form.suit_model_after(loaded)
         single.describe_after(loaded)
@@ -112,8 +123,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         check_address(host, options.port)
         shared = SharedSampler(InvSamplerSR, make_settings(options.config))
+        folders = ServerFolders(options.allow_folder)
         _keep_files_apart()
-        page = build_page(shared)
+        page = build_page(shared, folders)
         address = launch(page, host, options.port)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -132,6 +144,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1, this machine only; 0.0.0.0 is every network)")
     parser.add_argument("--port", type=int, help=f"port (default: the first free one from {FIRST_PORT} on)")
     parser.add_argument("--config", default=str(DEFAULT_CONFIG), help="settings file (default: the embedded model)")
+    parser.add_argument(
+        "--allow-folder", action="append", default=[], metavar="DIR", help="let everybody who uses the page work in this folder (repeatable)"
+    )
     return parser
 
 

@@ -43,10 +43,12 @@ class Sessions:
     def begin_run(self, session_id: str) -> None:
         """Give the session's next run an event of its own, that stops it; the run before it is stopped and its files are deleted."""
         with self._lock:
-            session = self._session(session_id)
-            session.stop.set()
-            session.stop = threading.Event()
-            shutil.rmtree(session.folder, ignore_errors=True)
+            shutil.rmtree(self._stopped(session_id).folder, ignore_errors=True)
+
+    def go_on(self, session_id: str) -> None:
+        """As `begin_run`, for a run that goes on with the files of the one before it."""
+        with self._lock:
+            self._stopped(session_id)
 
     def run_stop(self, session_id: str) -> threading.Event:
         """The event that stops the session's run."""
@@ -73,6 +75,13 @@ class Sessions:
             overdue = [key for key, session in self._sessions.items() if time.monotonic() - session.seen > LONGEST_STAY]
         for session_id in overdue:
             self.leave(session_id)
+
+    def _stopped(self, session_id: str) -> _Session:
+        """The session, its run stopped, with an event for the next."""
+        session = self._session(session_id)
+        session.stop.set()
+        session.stop = threading.Event()
+        return session
 
     def _session(self, session_id: str) -> _Session:
         session = self._sessions.get(session_id)

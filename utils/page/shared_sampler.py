@@ -69,9 +69,10 @@ class SharedSampler:
 
     @contextmanager
     def turn(self, stop: threading.Event) -> Iterator[None]:
-        """Have the model alone. A run that was cancelled keeps its turn until it notices, so the next one may wait here; Cancelled ends the wait."""
+        """Have the model alone. A run that was cancelled keeps its turn until it notices, so the next one may wait here; Cancelled ends the wait,
+        also when all is closed."""
         while not self._turn.acquire(timeout=_POLL):
-            if stop.is_set():
+            if stop.is_set() or self.closing.is_set():
                 raise Cancelled
         try:
             yield

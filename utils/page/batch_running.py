@@ -184,6 +184,7 @@ class _TurnTaker:
                 result = self._sampler().upscaled(picture, on_tile)
                 self._shared.note_rate(work(result.plan), time.perf_counter() - start)
         except Cancelled:
+            self._stop.set()  # for the job's other threads
             raise Stopped from None
         self._on_made(path, result.picture)
         return result
@@ -191,7 +192,7 @@ class _TurnTaker:
     def _sampler(self) -> InvSamplerSR:
         try:
             sampler = self._shared.get(self._stop)
-        except Cancelled:
+        except Cancelled:  # another model is being loaded, and nobody waits for it here any more
             raise Stopped from None
         if sampler is not self._first():
             raise _ModelChanged

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from utils.planning.errors import UserError
 
-_NOT_ALLOWED = "“{}” is no folder that this page may use; ask whoever runs it which ones are."
+_NOT_ALLOWED = "There is no such folder that this page may use; ask whoever runs it which ones are."
 
 
 class ServerFolders:
@@ -25,19 +26,21 @@ class ServerFolders:
         return bool(self._roots)
 
     def existing(self, words: str) -> Path:
-        """The folder that a visitor named, absolutely or below a root. UserError if there is none, in the same words if there is and it may not be
-        used: the answer tells nothing of the rest of the machine."""
+        """The folder that a visitor named, absolutely or below a root.
+
+        UserError if there is none, in the same words if there is and it may not be used: the answer tells nothing of the rest of the machine.
+        """
         for folder in self._options(words):
-            if folder.is_dir():
+            if os.path.isdir(folder):  # unlike Path.is_dir, for any name at all
                 return folder
-        raise UserError(_NOT_ALLOWED.format(words))
+        raise UserError(_NOT_ALLOWED)
 
     def for_results(self, words: str) -> Path:
         """As `existing`, of a folder that may still have to be made."""
-        options = list(self._options(words))
-        for folder in sorted(options, key=lambda folder: not folder.is_dir()):
-            return folder
-        raise UserError(_NOT_ALLOWED.format(words))
+        options = sorted(self._options(words), key=lambda folder: not os.path.isdir(folder))
+        if not options:
+            raise UserError(_NOT_ALLOWED)
+        return options[0]
 
     def _options(self, words: str) -> Iterator[Path]:
         """What the words may mean, links followed, as far as it lies in a root."""

@@ -68,11 +68,11 @@ class Batch:
         try:
             inputs = find_inputs(self.root, self.out_folder, recursive=True)
         except UserError:
-            self._list(sorted(others), (), {})
+            self._list(sorted(others), Inputs(self.root, ()), {})
             if self.source is None:
                 raise UserError(f"There is no picture among these files; this page takes {', '.join(READABLE[:-1])} and {READABLE[-1]}.") from None
             raise
-        self._list(sorted({*inputs.names, *others}), set(inputs.names), known)
+        self._list(sorted({*inputs.names, *others}), inputs, known)
         return inputs
 
     def report(self) -> None:
@@ -123,16 +123,16 @@ class Batch:
     def _at(self, name: PurePosixPath) -> Path:
         return self.root / name
 
-    def _list(self, names: Sequence[PurePosixPath], pictures: set[PurePosixPath] | tuple[()], known: dict[Path, BatchFile]) -> None:
+    def _list(self, names: Sequence[PurePosixPath], inputs: Inputs, known: dict[Path, BatchFile]) -> None:
+        pictures = set(inputs.names)
         for name in names:
-            file = known.get(self._at(name)) or BatchFile(name)
+            file = self.files[name] = known.get(self._at(name)) or BatchFile(name)
             file.name = name
             if name not in pictures:
                 file.status, file.message = "left out", "It is no picture."
-            elif file.size is None and len(self.files) < MOST_FILES:
+            elif name not in inputs.refused and file.size is None and len(self.files) <= MOST_FILES:
                 with contextlib.suppress(UserError):  # said when its turn comes
                     file.size = picture_size(self._at(name))
-            self.files[name] = file
 
 
 def _counted(number: int, what: str) -> str:

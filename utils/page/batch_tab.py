@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from threading import Event
 from typing import Any
 
 import gradio as gr
@@ -112,7 +112,7 @@ class BatchTab:
     # ---- choosing ----
 
     def _receive(self, event: gr.EventData, request: gr.Request, batch: Batch | None) -> Updates:
-        key, notes = _key(request.session_hash), [f"{name} could not be uploaded; it may be too large for this page." for name in _names(event.lost)]
+        key, notes = _key(request.session_hash), _about_lost(event.lost)
         if batch is None or batch.source or not batch.folder.exists():
             batch = Batch.within(self._sessions.new_folder(key))
         try:
@@ -199,7 +199,7 @@ class BatchTab:
             run = BatchRun(self._shared, batch.look(), batch.out_folder, batch.files, batch.thumbnails, stop)
             run.start(self._form.overrides(values), JobOptions(recursive=True, format=_suffix(file_format)))
             yield {self._batch: batch, **self._shown(batch, markup.progress("Waiting for the model", None))}
-            yield from self._followed(run, batch, key)
+            yield from self._followed(run, batch, key, stop)
             yield {self._status: markup.progress("Packing the results", None)}
             yield {**self._shown(batch, self._said(run, batch, time.monotonic() - start)), **self._offered(batch)}
         except Exception as error:
@@ -207,11 +207,12 @@ class BatchTab:
         finally:
             stop.set()
 
-    def _followed(self, run: BatchRun, batch: Batch, key: str) -> Iterator[Updates]:
+    def _followed(self, run: BatchRun, batch: Batch, key: str, stop: Event) -> Iterator[Updates]:
         seen, drawn, settled = -1, 0.0, 0
         while not run.ended.wait(_PULSE):
-            stopping = self._sessions.run_stop(key).is_set()  # asked anew, so that the session counts as used
-            updates: Updates = {self._status: markup.progress("Stopping", None) if stopping else _progress(run, batch)}
+            if not stop.is_set():
+                self._sessions.run_stop(key)  # so that the session counts as used
+            updates: Updates = {self._status: markup.progress("Stopping", None) if stop.is_set() else _progress(run, batch)}
             if run.changes != seen and (run.settled != settled or time.monotonic() - drawn > _TABLE_PULSE):
                 seen, drawn, settled = run.changes, time.monotonic(), run.settled
                 updates[self._table] = table(list(batch.files.values()), batch.folder)
@@ -273,10 +274,12 @@ def _progress(run: BatchRun, batch: Batch) -> str:
     return markup.progress(words, sum(file.part for file in pictures) / len(pictures))
 
 
-def _names(told: Any) -> list[str]:
-    with contextlib.suppress(TypeError):
-        return [Path(str(name)).name for name in told][:5]
-    return []
+def _about_lost(names: Any) -> list[str]:
+    """A sentence on files that did not arrive, which the browser names, if there are any."""
+    if not isinstance(names, list) or not names:
+        return []
+    named = ", ".join(PurePosixPath(str(name)).name for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return [f"Not uploaded: {named}. A file may be too large for this page, or the connection was cut."]
 
 
 def _suffix(name: str) -> str:

@@ -37,9 +37,10 @@ def received(claims: Any, root: Path) -> list[Upload]:
 
     UserError for everything else: a browser could name any file of the machine.
     """
-    complete = [claim for claim in claims if isinstance(claim, dict) and {"name", "path"} <= claim.keys()]
+    listed = claims if isinstance(claims, list) else [None]
+    complete = [claim for claim in listed if isinstance(claim, dict) and {"name", "path"} <= claim.keys()]
     uploads = [Upload(str(claim["name"]), Path(str(claim["path"]))) for claim in complete]
-    if len(uploads) != len(claims) or not all(_is_upload(upload.path, root.resolve()) for upload in uploads):
+    if len(uploads) != len(listed) or not all(_is_upload(upload.path, root.resolve()) for upload in uploads):
         raise UserError("The files did not arrive as they should; choose them again.")
     return uploads
 

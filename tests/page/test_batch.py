@@ -178,6 +178,20 @@ def test_the_report_tells_nothing_of_the_machine(shared, batch, tmp_path):
     assert json.loads((batch.out_folder / "report.json").read_text())["summary"]["failed"] == 1
 
 
+def test_what_is_known_of_files_survives_a_change_of_the_folder_that_names_are_relative_to(tmp_path):
+    batch = Batch.within(tmp_path)
+    for name in ("holiday/a.png", "a.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4)).save(tmp_path / "in" / name)
+        batch.uploads.names.append(PurePosixPath(name))
+        batch.look()
+        if name == "holiday/a.png":
+            assert (list(became(batch)), batch.title) == (["a.png"], "holiday")
+            batch.files[PurePosixPath("a.png")].status, first = "done", batch.out_folder
+    assert became(batch) == {"a.png": "waiting", "holiday/a.png": "done"}
+    assert batch.title == "batch" and batch.out_folder != first
+
+
 def test_a_batch_without_pictures_says_so_and_lists_what_there_is(tmp_path):
     batch = Batch.within(tmp_path)
     (tmp_path / "in").mkdir()

@@ -50,8 +50,8 @@ class Batch:
 
     @property
     def out_folder(self) -> Path:
-        """The folder of the results."""
-        return self.results or self.folder / "out"
+        """The folder of the results; another one where names are relative to another folder, so that no result stands in the way of one."""
+        return self.results or self.folder / ("out" if self.root == self.uploads.folder else "out-of-folder")
 
     @property
     def title(self) -> str:
@@ -60,7 +60,7 @@ class Batch:
 
     def look(self) -> Inputs:
         """The pictures that are there now, and `files` accordingly; what is known of a file is kept. UserError if there is no picture."""
-        known = {self._at(name): file for name, file in self.files.items()}
+        known = {file.path: file for file in self.files.values()}
         self.files, others = {}, set[PurePosixPath]()
         if self.source is None:
             top = self.uploads.root.relative_to(self.uploads.folder)
@@ -78,9 +78,9 @@ class Batch:
     def report(self) -> None:
         """Write report.json and report.csv of what has become of the files, in words for the visitor, into the folder of the results."""
         rows = [
-            Row(self._at(file.name), file.output, "failed", 0.0, _NOT_REACHED)
+            Row(file.path, None, "failed", 0.0, _NOT_REACHED)
             if file.status == "waiting"
-            else Row(self._at(file.name), file.output, file.status, file.seconds, file.message)
+            else Row(file.path, file.output, file.status, file.seconds, file.message)
             for file in self.pictures
         ]
         stopped = _NOT_REACHED if any(file.status == "waiting" for file in self.pictures) else ""
@@ -120,19 +120,17 @@ class Batch:
         number = len(self.files) - len(self.pictures)
         return "" if not number else f" {_counted(number, 'file')} {'is' if number == 1 else 'are'} no picture and left out."
 
-    def _at(self, name: PurePosixPath) -> Path:
-        return self.root / name
-
     def _list(self, names: Sequence[PurePosixPath], inputs: Inputs, known: dict[Path, BatchFile]) -> None:
         pictures = set(inputs.names)
         for name in names:
-            file = self.files[name] = known.get(self._at(name)) or BatchFile(name)
+            path = self.root / name
+            file = self.files[name] = known.get(path) or BatchFile(name, path)
             file.name = name
             if name not in pictures:
                 file.status, file.message = "left out", "It is no picture."
             elif name not in inputs.refused and file.size is None and len(self.files) <= MOST_FILES:
                 with contextlib.suppress(UserError):  # said when its turn comes
-                    file.size = picture_size(self._at(name))
+                    file.size = picture_size(path)
 
 
 def _counted(number: int, what: str) -> str:

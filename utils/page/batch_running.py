@@ -41,6 +41,7 @@ class BatchFile:
     """
 
     name: PurePosixPath
+    path: Path
     status: str = "waiting"
     size: tuple[int, int] | None = None
     result_size: tuple[int, int] | None = None
@@ -74,7 +75,7 @@ class BatchRun:
         self.message = ""
         self.changes = 0
         for file in self._files.values():
-            file.status, file.part, file.message = "waiting", 0.0, ""
+            file.status, file.part, file.message, file.output = "waiting", 0.0, "", None
 
     def start(self, overrides: Mapping[str, Any], options: JobOptions) -> None:
         """Begin; `ended` is set when it is over. Whatever is wrong is then said in `message`."""

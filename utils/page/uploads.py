@@ -83,7 +83,7 @@ class UploadTree:
 
     def add(self, uploads: Iterable[Upload]) -> None:
         """Put the files into the tree; the same file under the same name is taken once. UserError, and none is taken, if there are too many."""
-        new = sorted({upload for upload in uploads if upload not in self._known}, key=lambda upload: upload.name)
+        new = sorted({upload for upload in uploads if upload not in self._known}, key=lambda upload: (upload.name, upload.path))
         number, size = len(self.names) + len(new), self.bytes + sum(upload.path.stat().st_size for upload in new)
         if number > MOST_FILES:
             raise UserError(f"These would be {number} files, and this page takes {MOST_FILES} at a time; choose fewer.")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sampler_invsr import DEFAULT_CONFIG, InvSamplerSR
 from utils.page.address import check_address, check_exposure
 from utils.page.logins import read_logins
+from utils.page.server_folders import ServerFolders
 from utils.page.shared_sampler import SharedSampler
 from utils.page.turns import MOST_WAITING
 from utils.planning.arguments import OneLineParser
@@ -38,13 +39,18 @@ LONGEST_QUEUE = 32
 """How many events that take no turn with the model, such as plans, may wait."""
 LIGHT_THREADS = 32
 """For everything that is not waiting for its turn with the model."""
+_NO_FOLDERS = ServerFolders()
 
 
-def build_page(shared: SharedSampler) -> "gr.Blocks":
-    """The page around a sampler that may still be loading. Uploads and results lie in the folder GRADIO_TEMP_DIR; `launch` serves it."""
+def build_page(shared: SharedSampler, folders: ServerFolders = _NO_FOLDERS) -> "gr.Blocks":
+    """The page around a sampler that may still be loading. Uploads and results lie in the folder GRADIO_TEMP_DIR; `launch` serves it.
+
+    folders: those of this computer that visitors may name.
+    """
     import gradio as gr
 
     from utils.page import markup
+    from utils.page.batch_tab import BatchTab
     from utils.page.compare_tab import CompareTab
     from utils.page.endpoints import add_endpoints
     from utils.page.sessions import Sessions
@@ -66,6 +72,7 @@ def build_page(shared: SharedSampler) -> "gr.Blocks":
     def leave(request: gr.Request) -> None:
         sessions.leave(str(request.session_hash))
         compared.leave(str(request.session_hash))
+        batch.leave(str(request.session_hash))
 
     with GuardedBlocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
         with gr.Row(elem_classes="sr-head"):
@@ -76,12 +83,14 @@ def build_page(shared: SharedSampler) -> "gr.Blocks":
             with gr.Column(scale=4, min_width=320), gr.Tabs():
                 with gr.Tab("Single image"):
                     single = SingleTab(shared, sessions)
+                with gr.Tab("Batch"):
+                    batch = BatchTab(shared, sessions, folders)
                 with gr.Tab("Compare"):
                     compare = CompareTab(shared, compared, single)
             with gr.Column(scale=1, min_width=280), gr.Tabs(), gr.Tab("Settings"):
                 form = SettingsForm(shared, sessions)
-        single.connect(form)
-        compare.connect(form)
+        for tab in (single, batch, compare):
+            tab.connect(form)
         loaded = page.load(follow_loading, None, [model_line, model_error], api_visibility="private", show_progress="hidden", concurrency_limit=None)
         form.suit_model_after(loaded)
         single.describe_after(loaded)
@@ -149,8 +158,9 @@ def main(arguments: list[str] | None = None) -> int:
         if options.mcp:
             _check_tools_possible(bool(logins))
         shared = SharedSampler(InvSamplerSR, make_settings(options.config))
+        folders = ServerFolders(options.allow_folder)
         _keep_files_apart()
-        page = build_page(shared)
+        page = build_page(shared, folders)
         address = launch(page, host, options.port, logins=logins, share=options.share, mcp=options.mcp)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -175,6 +185,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--insecure", action="store_true", help="allow --share and addresses that others can reach without a login")
     parser.add_argument("--mcp", action="store_true", help="offer upscaling as a tool to language models, by the Model Context Protocol")
     parser.add_argument("--config", default=str(DEFAULT_CONFIG), help="settings file (default: the embedded model)")
+    parser.add_argument(
+        "--allow-folder", action="append", default=[], metavar="DIR", help="let everybody who uses the page work in this folder (repeatable)"
+    )
     return parser
 
 

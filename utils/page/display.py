@@ -4,6 +4,7 @@ import base64
 import io
 import math
 import secrets
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from utils.pictures.picture import Picture
 COMPARED_PIXELS = 6_000_000
 """The most pixels of each picture in the comparison."""
 _PREVIEW_SIDE = 640
+_THUMBNAIL_SIDE = 320
 _SQUARE = 8  # pixels of a square of the checkerboard
 _LIGHT, _DARK = 255, 214
 _QUICK = 1  # zlib level: these files live for minutes, on one machine
@@ -47,6 +49,18 @@ def preview_uri(picture: Picture) -> str:
     factor = min(1.0, _PREVIEW_SIDE / max(h, w))
     image = displayed(picture, (max(round(h * factor), 1), max(round(w * factor), 1)))
     return _uri(image, "PNG", icc_profile=picture.icc)
+
+
+def thumbnail(picture: Picture, folder: Path) -> Path:
+    """A file in `folder` with a copy to be known by: at most 320 pixels along each axis, compressed."""
+    step = max(max(picture.size) // (4 * _THUMBNAIL_SIDE), 1)  # of a huge picture, few pixels are enough
+    alpha = None if picture.alpha is None else picture.alpha[::step, ::step]
+    thinned = replace(picture, rgb=picture.rgb[::step, ::step], alpha=alpha)
+    h, w = thinned.size
+    factor = min(1.0, _THUMBNAIL_SIDE / max(h, w))
+    path = folder / f"{secrets.token_hex(8)}.jpg"
+    displayed(thinned, (max(round(h * factor), 1), max(round(w * factor), 1))).save(path, quality=85, icc_profile=picture.icc)
+    return path
 
 
 def progress_uri(rgb: np.ndarray) -> str:

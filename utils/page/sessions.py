@@ -48,11 +48,14 @@ class Sessions:
     def begin_run(self, session_id: str) -> None:
         """Give the session's next run an event of its own, that stops it; the run before it is stopped and its files are deleted."""
         with self._lock:
-            session = self._session(session_id)
-            session.stop.set()
-            session.stop = threading.Event()
+            session = self._stopped(session_id)
             shutil.rmtree(session.folder, ignore_errors=True)
             session.begun.clear()
+
+    def go_on(self, session_id: str) -> None:
+        """As `begin_run`, for a run that goes on with the files of the one before it."""
+        with self._lock:
+            self._stopped(session_id)
 
     def run_stop(self, session_id: str) -> threading.Event:
         """The event that stops the session's run."""
@@ -93,6 +96,13 @@ class Sessions:
                     del session.begun[folder]
         for session_id in overdue:
             self.leave(session_id)
+
+    def _stopped(self, session_id: str) -> _Session:
+        """The session, its run stopped, with an event for the next."""
+        session = self._session(session_id)
+        session.stop.set()
+        session.stop = threading.Event()
+        return session
 
     def _session(self, session_id: str) -> _Session:
         session = self._sessions.get(session_id)

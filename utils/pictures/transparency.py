@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from utils.pictures.bands import stretches
 from utils.pictures.resampling import REACH, bicubic_antialiased
-from utils.pictures.target_size import resized
+from utils.pictures.resized_rows import resized
 from utils.pictures.tensors import to_pixels, to_tensor
 
 _REACH = 3  # pixels: enlarging spreads alpha by one, and mixes colours over two without regard to alpha

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from utils.pictures.resampling import bicubic_antialiased
-from utils.pictures.target_size import resized
+from utils.pictures.resized_rows import resized
 
 sides = st.integers(1, 80)
 

@@ -1,0 +1,230 @@
+"""Batches behind the page: what is in them, what becomes of their files, and turns with others."""
+
+import csv
+import json
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sampler_invsr import InvSamplerSR
+from utils.jobs.options import JobOptions
+from utils.page.batch import Batch
+from utils.page.batch_running import BatchRun
+from utils.page.batch_table import MOST_ROWS, table
+from utils.page.shared_sampler import LoadingState, SharedSampler
+from utils.planning.errors import UserError
+
+OPTIONS = JobOptions(recursive=True)
+
+
+class CountedTurns(SharedSampler):
+    """Counts turns."""
+
+    turns = 0
+
+    @contextmanager
+    def turn(self, stop):
+        with super().turn(stop):
+            self.turns += 1
+            yield
+
+
+@pytest.fixture
+def shared(sampler) -> CountedTurns:
+    return ready(sampler)
+
+
+def ready(sampler: InvSamplerSR) -> CountedTurns:
+    shared = CountedTurns(lambda *_: sampler, sampler.settings)
+    shared._sampler, shared.state = sampler, LoadingState("ready", "")
+    shared._finished.set()
+    return shared
+
+
+@pytest.fixture
+def batch(tmp_path) -> Batch:
+    """Of a folder with two pictures of one name, a damaged one and a text."""
+    source = tmp_path / "pictures"
+    (source / "sub").mkdir(parents=True)
+    draws = np.random.default_rng(0)
+    for name in ("a.png", "sub/a.png"):
+        Image.fromarray(draws.integers(0, 256, (40, 48, 3), dtype=np.uint8)).save(source / name)
+    (source / "broken.png").write_bytes((source / "a.png").read_bytes()[:300])
+    (source / "notes.txt").write_text("hello")
+    (tmp_path / "session").mkdir()
+    batch = Batch.within(tmp_path / "session")
+    batch.source = source
+    return batch
+
+
+def go(shared: SharedSampler, batch: Batch, stop: threading.Event, **overrides) -> BatchRun:
+    run = BatchRun(shared, batch.look(), batch.out_folder, batch.files, batch.thumbnails, stop)
+    run.start(overrides, OPTIONS)
+    return run
+
+
+def became(batch: Batch) -> dict[str, str]:
+    return {str(name): file.status for name, file in batch.files.items()}
+
+
+def test_every_file_has_a_row_one_bad_file_stops_nobody_and_results_are_the_command_lines(shared, batch, sampler, tmp_path):
+    run = go(shared, batch, threading.Event(), seed=3)
+    assert run.ended.wait(60) and run.message == ""
+    assert became(batch) == {"a.png": "done", "broken.png": "failed", "sub/a.png": "done"}
+    assert batch.source is not None
+    sampler.with_settings(seed=3).inference(batch.source, tmp_path / "cli", recursive=True)
+    for name in ("a.png", "sub/a.png"):
+        file = batch.files[PurePosixPath(name)]
+        assert (file.size, file.result_size) == ((40, 48), (160, 192))
+        assert file.thumbnail and file.thumbnail.parent == batch.thumbnails
+        assert file.output and file.output.read_bytes() == (tmp_path / "cli" / name).read_bytes()
+    assert "damaged" in batch.files[PurePosixPath("broken.png")].message
+    assert batch.became(3).startswith("2 of 3 pictures done, 1 failed, in 3 s.")
+
+
+def test_others_get_their_turn_between_two_files(shared, batch):
+    run = go(shared, batch, threading.Event())
+    assert run.ended.wait(60)
+    assert shared.turns == 2  # one for each picture that could be read
+    assert shared._turn.acquire(timeout=1)
+
+
+def test_a_stopped_batch_keeps_what_is_done_and_goes_on_with_the_rest(shared, batch, monkeypatch):
+    stop, seen = threading.Event(), []
+
+    def upscaled(self, picture, on_tile):
+        seen.append(picture.size)
+        if len(seen) == 2:
+            stop.set()
+        return original(self, picture, on_tile)
+
+    original = InvSamplerSR.upscaled
+    monkeypatch.setattr(InvSamplerSR, "upscaled", upscaled)
+    run = go(shared, batch, stop)
+    assert run.ended.wait(60)
+    assert became(batch)["a.png"] == "done" and became(batch)["sub/a.png"] == "waiting"
+    assert "Resume does the other 1." in batch.became(1)
+    first = batch.files[PurePosixPath("a.png")]
+    made = first.output.stat().st_mtime_ns  # type: ignore[union-attr]
+    run = go(shared, batch, threading.Event())
+    assert run.ended.wait(60)
+    assert became(batch) == {"a.png": "skipped", "broken.png": "failed", "sub/a.png": "done"}
+    assert len(seen) == 3 and first.output.stat().st_mtime_ns == made and first.seconds > 0  # type: ignore[union-attr]
+
+
+def test_a_batch_ends_while_it_waits_for_its_turn_when_all_is_closed(shared, batch):
+    with shared.turn(threading.Event()):
+        run = go(shared, batch, threading.Event())
+        time.sleep(0.3)
+        assert not run.ended.is_set()
+        shared.closing.set()
+        assert run.ended.wait(10)
+    assert set(became(batch).values()) <= {"waiting", "failed"}
+
+
+def test_a_batch_does_not_mix_models_and_holds_on_to_none(shared, batch, sampler, monkeypatch):
+    other = sampler.with_settings()
+
+    def upscaled(self, picture, on_tile):
+        shared._sampler = other
+        return original(self, picture, on_tile)
+
+    original = InvSamplerSR.upscaled
+    monkeypatch.setattr(InvSamplerSR, "upscaled", upscaled)
+    run = go(shared, batch, threading.Event())
+    assert run.ended.wait(60)
+    assert "The model was changed" in run.message
+    assert became(batch)["sub/a.png"] == "waiting"
+
+
+def test_wrong_settings_are_said_and_nothing_is_done(shared, batch):
+    run = go(shared, batch, threading.Event(), seed=-1)
+    assert run.ended.wait(60)
+    assert "“Random seed” must be" in run.message
+    assert set(became(batch).values()) == {"waiting"}
+
+
+def test_what_is_written_after_the_visitor_left_is_deleted(shared, batch, monkeypatch):
+    import shutil
+
+    def upscaled(self, picture, on_tile):
+        shutil.rmtree(batch.folder)
+        return original(self, picture, on_tile)
+
+    original = InvSamplerSR.upscaled
+    monkeypatch.setattr(InvSamplerSR, "upscaled", upscaled)
+    run = go(shared, batch, threading.Event())
+    assert run.ended.wait(60)
+    assert not batch.folder.exists()
+
+
+def test_the_report_tells_nothing_of_the_machine(shared, batch, tmp_path):
+    run = go(shared, batch, threading.Event())
+    assert run.ended.wait(60)
+    batch.report()
+    assert str(tmp_path) not in (batch.out_folder / "report.json").read_text()
+    with (batch.out_folder / "report.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["input"], row["output"], row["status"]) for row in rows] == [
+        ("a.png", "a.png", "done"),
+        ("broken.png", "", "failed"),
+        ("sub/a.png", "sub/a.png", "done"),
+    ]
+    assert json.loads((batch.out_folder / "report.json").read_text())["summary"]["failed"] == 1
+
+
+def test_what_is_known_of_files_survives_a_change_of_the_folder_that_names_are_relative_to(tmp_path):
+    batch = Batch.within(tmp_path)
+    for name in ("holiday/a.png", "a.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4)).save(tmp_path / "in" / name)
+        batch.uploads.names.append(PurePosixPath(name))
+        batch.look()
+        if name == "holiday/a.png":
+            assert (list(became(batch)), batch.title) == (["a.png"], "holiday")
+            batch.files[PurePosixPath("a.png")].status, first = "done", batch.out_folder
+    assert became(batch) == {"a.png": "waiting", "holiday/a.png": "done"}
+    assert batch.title == "batch" and batch.out_folder != first
+
+
+def test_a_batch_without_pictures_says_so_and_lists_what_there_is(tmp_path):
+    batch = Batch.within(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "notes.txt").write_text("hello")
+    batch.uploads.names.append(PurePosixPath("notes.txt"))
+    with pytest.raises(UserError, match="There is no picture among these files; this page takes PNG"):
+        batch.look()
+    assert became(batch) == {"notes.txt": "left out"}
+
+
+def test_the_table_shows_names_as_they_are_and_links_only_to_what_the_server_gives_out(shared, batch, tmp_path):
+    assert batch.source is not None
+    evil = "<img src=x onerror=alert(1)> {{1}} ${2}.png"
+    (batch.source / "a.png").rename(batch.source / evil)
+    run = go(shared, batch, threading.Event())
+    assert run.ended.wait(60)
+    html = table(list(batch.files.values()), batch.folder)
+    assert "<img src=x" not in html and "{{" not in html and "${" not in html
+    assert html.count("<tr") == 4 and html.count("<a ") == 2
+    assert table(list(batch.files.values()), tmp_path / "elsewhere").count("<a ") == 0
+
+
+def test_of_a_long_list_what_matters_is_shown(tmp_path):
+    batch = Batch.within(tmp_path)
+    batch.source = tmp_path
+    for k in range(MOST_ROWS + 50):
+        Path(tmp_path, f"{k:03}.png").touch()
+    batch.look()
+    files = list(batch.files.values())
+    for file in files[:100]:
+        file.status = "done"
+    files[3].status = "failed"
+    html = table(files, tmp_path)
+    assert html.count("<tr") == MOST_ROWS + 1
+    assert "003.png" in html and "240.png" in html
+    assert "50 more are not shown here" in html

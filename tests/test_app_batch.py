@@ -1,0 +1,200 @@
+"""The page's batches, in a real browser."""
+
+import io
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
+
+from sampler_invsr import InvSamplerSR
+
+PROJECT = Path(__file__).resolve().parents[1]
+SLOWEST = 90_000  # milliseconds
+expect.set_options(timeout=30_000)  # on a machine with other work, too
+
+
+class HeldSampler(InvSamplerSR):
+    """The real sampler, which can be held after its first tile batch."""
+
+    gate = threading.Event()
+
+    def upscaled(self, picture, on_tile):
+        def held(done, total, preview):
+            on_tile(done, total, preview)
+            assert HeldSampler.gate.wait(SLOWEST / 1000)
+
+        return super().upscaled(picture, held)
+
+
+@pytest.fixture(autouse=True)
+def let_tiles_pass():
+    HeldSampler.gate.set()
+    yield
+    HeldSampler.gate.set()
+
+
+@pytest.fixture(scope="module")
+def allowed(tmp_path_factory) -> Path:
+    """A folder of the server that visitors may name."""
+    return make_pictures(tmp_path_factory.mktemp("server") / "allowed" / "pictures").parent
+
+
+@pytest.fixture(scope="module")
+def address(page_files, tiny_config, allowed) -> str:
+    """Of a page whose model is ready."""
+    from app import build_page, launch
+    from utils.page.server_folders import ServerFolders
+    from utils.page.shared_sampler import SharedSampler
+    from utils.planning.checked_settings import make_settings
+
+    shared = SharedSampler(HeldSampler, make_settings(tiny_config))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = launch(build_page(shared, ServerFolders([allowed])), "127.0.0.1", port)
+    shared.start()
+    shared.get()
+    return address
+
+
+@pytest.fixture
+def batch_page(page: Page, address: str) -> Page:
+    page.goto(address)
+    expect(page.locator("#model")).to_contain_text("ready on cpu", timeout=SLOWEST)
+    page.get_by_role("tab", name="Batch").click()
+    return page
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return make_pictures(tmp_path / "holiday")
+
+
+def make_pictures(folder: Path) -> Path:
+    """Two pictures of one name, a damaged one, and a text."""
+    (folder / "sub").mkdir(parents=True)
+    draws = np.random.default_rng(1)
+    for name in ("beach.png", "sub/beach.png"):
+        Image.fromarray(draws.integers(0, 256, (40, 56, 3), dtype=np.uint8)).save(folder / name)
+    (folder / "broken.png").write_bytes((folder / "beach.png").read_bytes()[:400])
+    (folder / "notes.txt").write_text("hello")
+    return folder
+
+
+def row(page: Page, name: str) -> Locator:
+    """The first row, for they are sorted, in whose name this is."""
+    return page.locator("#batch-table tr").filter(has=page.locator("th", has_text=name)).first
+
+
+def process(page: Page) -> None:
+    page.locator("#batch-process").click()
+
+
+def downloaded(page: Page) -> tuple[str, zipfile.ZipFile]:
+    with page.expect_download() as event:
+        page.locator("#batch-download").click()
+    return event.value.suggested_filename, zipfile.ZipFile(io.BytesIO(Path(event.value.path()).read_bytes()))
+
+
+def test_a_folder_is_done_as_the_command_line_does_it_and_comes_back_as_one_archive(batch_page, folder, tiny_config, tmp_path):
+    batch_page.locator("#batch-folder").set_input_files(folder)
+    expect(batch_page.locator("#batch-about")).to_contain_text("3 pictures")
+    expect(batch_page.locator("#batch-about")).to_contain_text("1 file is no picture and left out")
+    expect(row(batch_page, "sub/beach.png")).to_contain_text("Waiting")
+    process(batch_page)
+    expect(batch_page.locator("#batch-status")).to_contain_text("2 of 3 pictures done, 1 failed", timeout=SLOWEST)
+    for name in ("beach.png", "sub/beach.png"):
+        expect(row(batch_page, name)).to_contain_text("Done")
+        expect(row(batch_page, name)).to_contain_text("56 × 40 → 224 × 160")
+        expect(row(batch_page, name).get_by_alt_text(f"Small copy of {name}")).to_be_visible()
+    expect(row(batch_page, "broken.png")).to_contain_text("the file is damaged")
+    expect(row(batch_page, "notes.txt")).to_contain_text("Left out")
+    expect(batch_page.locator("#batch-gallery img")).to_have_count(2)
+
+    called, archive = downloaded(batch_page)
+    assert called == "holiday-upscaled.zip"
+    assert sorted(archive.namelist()) == ["beach.png", "report.csv", "report.json", "sub/beach.png"]
+    InvSamplerSR(tiny_config).inference(folder, tmp_path / "cli", recursive=True)
+    for name in ("beach.png", "sub/beach.png"):
+        assert archive.read(name) == (tmp_path / "cli" / name).read_bytes()
+    assert b"broken.png,,failed" in archive.read("report.csv")
+    with batch_page.expect_download() as event:
+        row(batch_page, "sub/beach.png").get_by_role("link").click()
+    assert Path(event.value.path()).read_bytes() == archive.read("sub/beach.png")
+
+
+def test_a_cancelled_batch_keeps_what_is_done_and_is_resumed(batch_page, folder, page_files):
+    batch_page.locator("#batch-files").set_input_files([folder / "beach.png", folder / "sub" / "beach.png"])
+    first = row(batch_page, "beach (2).png")  # in the order of names
+    expect(first).to_contain_text("Waiting")
+    HeldSampler.gate.clear()
+    process(batch_page)
+    expect(first).to_contain_text("Working 100%", timeout=SLOWEST)
+    expect(batch_page.locator("#batch-status")).to_contain_text("Picture 1 of 2")
+    batch_page.get_by_role("button", name="Cancel").click()
+    expect(batch_page.locator("#batch-status")).to_contain_text("Stopping")
+    HeldSampler.gate.set()
+    expect(batch_page.locator("#batch-status")).to_contain_text("Stopped: 1 of 2 pictures done", timeout=SLOWEST)
+    _, archive = downloaded(batch_page)
+    assert "beach (2).png" in archive.namelist() and len(archive.namelist()) == 3
+
+    batch_page.get_by_role("button", name="Resume").click()
+    expect(batch_page.locator("#batch-status")).to_contain_text("2 of 2 pictures done", timeout=SLOWEST)
+    expect(first).to_contain_text("Done before")
+    _, archive = downloaded(batch_page)
+    assert len(archive.namelist()) == 4
+    expect(batch_page.locator("#batch-process")).to_have_text("Process")
+
+    batch_page.close()
+    deadline = time.monotonic() + 10
+    while list(page_files.rglob("beach*")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert list(page_files.rglob("beach*")) == []
+
+
+def test_a_folder_of_the_server_is_done_in_its_place_and_nothing_else_can_be_named(batch_page, allowed):
+    batch_page.get_by_role("radio", name="A folder of the server").check()
+    source, results = batch_page.get_by_label("Folder of pictures"), batch_page.get_by_label("Folder for the results")
+    source.fill("/etc")
+    source.press("Enter")
+    expect(batch_page.locator("#batch-about [role=alert]")).to_contain_text("no such folder that this page may use")
+    source.fill("pictures")
+    results.fill(str(allowed / "results"))
+    results.press("Enter")
+    expect(batch_page.locator("#batch-about")).to_contain_text("3 pictures")
+    process(batch_page)
+    expect(batch_page.locator("#batch-status")).to_contain_text("2 of 3 pictures done, 1 failed", timeout=SLOWEST)
+    expect(batch_page.locator("#batch-download")).to_be_hidden()
+    assert {path.name for path in (allowed / "results").iterdir()} == {"beach.png", "sub", "manifest.jsonl", "report.csv", "report.json"}
+
+    batch_page.reload()  # as after a restart
+    batch_page.get_by_role("tab", name="Batch").click()
+    batch_page.get_by_role("radio", name="A folder of the server").check()
+    source.fill("pictures")
+    results.fill("results")
+    process(batch_page)
+    expect(row(batch_page, "sub/beach.png")).to_contain_text("Done before", timeout=SLOWEST)
+
+
+def test_a_page_without_allowed_folders_has_no_field_for_them(page, serve, tiny_config):
+    address, _ = serve(InvSamplerSR, tiny_config)
+    page.goto(address)
+    page.get_by_role("tab", name="Batch").click()
+    expect(page.get_by_role("button", name="Choose a folder")).to_be_visible()
+    expect(page.get_by_label("Folder of pictures")).to_be_hidden()
+    expect(page.get_by_role("radio", name="A folder of the server")).to_be_hidden()
+
+
+def test_an_allowed_folder_that_is_none_ends_the_program_with_one_line(tmp_path):
+    command = [sys.executable, "app.py", "--allow-folder", str(tmp_path), "--allow-folder", str(tmp_path / "none")]
+    ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "none is not a folder" in ended.stderr and ended.stderr.count("\n") == 1

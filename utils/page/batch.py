@@ -1,0 +1,137 @@
+"""What a visitor's batch is: where its pictures come from, where its results go, and what has become of every file."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from utils.jobs.inputs import Inputs, find_inputs
+from utils.jobs.report import Row, summarised, write_report
+from utils.page.batch_running import BatchFile
+from utils.page.describing import duration
+from utils.page.upload_tree import MOST_FILES, UploadTree
+from utils.pictures.formats import READABLE
+from utils.pictures.reading import picture_size
+from utils.planning.errors import UserError
+
+_NOT_REACHED = "Not done, for the batch was stopped before."
+
+
+@dataclass
+class Batch:
+    """folder: of this visitor, holds all that is kept of the batch. files: what `look` found, by names relative to `root`.
+
+    source: a folder of this computer to be done instead of the uploads. results: where they go instead of into `folder`.
+    """
+
+    folder: Path
+    uploads: UploadTree
+    source: Path | None = None
+    results: Path | None = None
+    files: dict[PurePosixPath, BatchFile] = field(default_factory=dict)
+
+    @classmethod
+    def within(cls, folder: Path) -> Batch:
+        """A batch without files, in an empty folder."""
+        batch = cls(folder, UploadTree(folder / "in"))
+        batch.thumbnails.mkdir()
+        return batch
+
+    @property
+    def thumbnails(self) -> Path:
+        return self.folder / "thumbnails"
+
+    @property
+    def root(self) -> Path:
+        """The folder of the pictures."""
+        return self.source or self.uploads.root
+
+    @property
+    def out_folder(self) -> Path:
+        """The folder of the results; another one where names are relative to another folder, so that no result stands in the way of one."""
+        return self.results or self.folder / ("out" if self.root == self.uploads.folder else "out-of-folder")
+
+    @property
+    def title(self) -> str:
+        """What the whole is called: as the chosen folder, if there is one."""
+        return "batch" if self.root == self.uploads.folder else self.root.name
+
+    def look(self) -> Inputs:
+        """The pictures that are there now, and `files` accordingly; what is known of a file is kept. UserError if there is no picture."""
+        known = {file.path: file for file in self.files.values()}
+        self.files, others = {}, set[PurePosixPath]()
+        if self.source is None:
+            top = self.uploads.root.relative_to(self.uploads.folder)
+            others = {name.relative_to(top) for name in self.uploads.names}
+        try:
+            inputs = find_inputs(self.root, self.out_folder, recursive=True)
+        except UserError:
+            self._list(sorted(others), Inputs(self.root, ()), {})
+            if self.source is None:
+                raise UserError(f"There is no picture among these files; this page takes {', '.join(READABLE[:-1])} and {READABLE[-1]}.") from None
+            raise
+        self._list(sorted({*inputs.names, *others}), inputs, known)
+        return inputs
+
+    def report(self) -> None:
+        """Write report.json and report.csv of what has become of the files, in words for the visitor, into the folder of the results."""
+        rows = [
+            Row(file.path, None, "failed", 0.0, _NOT_REACHED)
+            if file.status == "waiting"
+            else Row(file.path, file.output, file.status, file.seconds, file.message)
+            for file in self.pictures
+        ]
+        stopped = _NOT_REACHED if any(file.status == "waiting" for file in self.pictures) else ""
+        write_report(rows, summarised(rows, sum(row.seconds for row in rows), stopped), self.root, self.out_folder)
+
+    @property
+    def pictures(self) -> list[BatchFile]:
+        return [file for file in self.files.values() if file.status != "left out"]
+
+    @property
+    def results_made(self) -> list[BatchFile]:
+        return [file for file in self.pictures if file.status in ("done", "skipped")]
+
+    @property
+    def files_left(self) -> int:
+        return sum(file.status == "waiting" for file in self.pictures)
+
+    def found(self) -> str:
+        """What there is to do, in a sentence or two."""
+        pictures, sizes = self.pictures, [file.size for file in self.pictures if file.size]
+        words = f"{_counted(len(pictures), 'picture')}"
+        if sizes and len(sizes) == len(pictures):
+            words += f", {sum(h * w for h, w in sizes) / 1e6:.1f} megapixels"
+        return words + "." + self._left_out()
+
+    def became(self, seconds: float) -> str:
+        """What has been done in that time, in sentences."""
+        pictures, failed = self.pictures, sum(file.status == "failed" for file in self.pictures)
+        words = f"{'Stopped: ' if self.files_left else ''}{len(self.results_made)} of {_counted(len(pictures), 'picture')} done"
+        words += f", {failed} failed" if failed else ""
+        words += f", in {duration(seconds)}."
+        if self.files_left:
+            words += f" Resume does the other {self.files_left}." if self.results_made else " Resume goes on."
+        return words + self._left_out()
+
+    def _left_out(self) -> str:
+        number = len(self.files) - len(self.pictures)
+        return "" if not number else f" {_counted(number, 'file')} {'is' if number == 1 else 'are'} no picture and left out."
+
+    def _list(self, names: Sequence[PurePosixPath], inputs: Inputs, known: dict[Path, BatchFile]) -> None:
+        pictures = set(inputs.names)
+        for name in names:
+            path = self.root / name
+            file = self.files[name] = known.get(path) or BatchFile(name, path)
+            file.name = name
+            if name not in pictures:
+                file.status, file.message = "left out", "It is no picture."
+            elif name not in inputs.refused and file.size is None and len(self.files) <= MOST_FILES:
+                with contextlib.suppress(UserError):  # said when its turn comes
+                    file.size = picture_size(path)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,200 @@
+"""A batch behind the page: the job engine in a thread of its own, taking turns with other visitors from picture to picture."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from utils.jobs.inputs import Inputs
+from utils.jobs.job import STOPPED, Job, Watcher
+from utils.jobs.options import JobOptions
+from utils.jobs.pipeline import Stopped
+from utils.page.cost import work
+from utils.page.display import thumbnail
+from utils.page.errors import explained, in_labels
+from utils.page.shared_sampler import Cancelled, SharedSampler
+from utils.planning.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sampler_invsr import InvSamplerSR
+    from utils.jobs.job import Upscaled
+    from utils.jobs.report import Row, Summary
+    from utils.pictures.picture import Picture
+
+_MODEL_CHANGED = "The model was changed meanwhile; Resume does the rest with the new one."
+
+
+@dataclass
+class BatchFile:
+    """A file of a batch and what has become of it.
+
+    status: waiting, working, done, failed, skipped (done before and unchanged) or left out (no picture). size, result_size: (h, w). part: of its
+    tiles, in [0,1]. message: sentences for the visitor. thumbnail: a small copy, of the result when it is there.
+    """
+
+    name: PurePosixPath
+    path: Path
+    status: str = "waiting"
+    size: tuple[int, int] | None = None
+    result_size: tuple[int, int] | None = None
+    part: float = 0.0
+    seconds: float = 0.0
+    message: str = ""
+    output: Path | None = None
+    thumbnail: Path | None = None
+
+
+class BatchRun:
+    """One go at a batch. `thumbnails` is a folder in the one that holds all of the batch for the visitor.
+
+    begun: when it had the model, or None. message: why it ended early, for the visitor, or empty. changes: counts whatever is to be seen.
+    """
+
+    def __init__(
+        self,
+        shared: SharedSampler,
+        inputs: Inputs,
+        out_folder: Path,
+        files: Mapping[PurePosixPath, BatchFile],
+        thumbnails: Path,
+        stop: threading.Event,
+    ) -> None:
+        """files: by their names, those of the inputs at least; they are told of what becomes of them, and keep it for the next go."""
+        self._shared, self._inputs, self._out_folder, self._thumbnails, self._stop = shared, inputs, out_folder, thumbnails, stop
+        self._files = {name: files[name] for name in inputs.names}
+        self.ended = threading.Event()
+        self.begun: float | None = None
+        self.message = ""
+        self.changes = 0
+        for file in self._files.values():
+            file.status, file.part, file.message, file.output = "waiting", 0.0, "", None
+
+    def start(self, overrides: Mapping[str, Any], options: JobOptions) -> None:
+        """Begin; `ended` is set when it is over. Whatever is wrong is then said in `message`."""
+        threading.Thread(target=self._run, args=(overrides, options), name="batch", daemon=True).start()
+
+    @property
+    def settled(self) -> int:
+        """How many files need nothing more."""
+        return sum(file.status not in ("waiting", "working") for file in self._files.values())
+
+    def seconds_left(self) -> float | None:
+        """By the pixels that were done since the beginning; None before the first tile."""
+        known = [file.size[0] * file.size[1] for file in self._files.values() if file.size]
+        usual = sum(known) / len(known) if known else 1.0
+        done = left = 0.0
+        for file in self._files.values():
+            pixels = file.size[0] * file.size[1] if file.size else usual
+            done += pixels * file.part if file.status in ("working", "done") else 0.0
+            left += pixels * (1 - file.part) if file.status in ("working", "waiting") else 0.0
+        return None if self.begun is None or not done else (time.monotonic() - self.begun) / done * left
+
+    def _run(self, overrides: Mapping[str, Any], options: JobOptions) -> None:
+        try:
+            upscaler = _TurnTaker(self._shared, overrides, self._stop, self._on_read, self._on_made)
+            self.begun = time.monotonic()
+            job = Job(self._inputs, self._out_folder, upscaler, options)
+            job.run(1, Watcher(self._on_tile, self._on_row, self._on_end, self._stop))
+        except (Cancelled, Stopped):
+            pass
+        except _ModelChanged:
+            self.message = _MODEL_CHANGED
+        except Exception as error:
+            self.message = explained(error)
+        for file in self._files.values():
+            if file.status == "working":
+                file.status, file.part = "waiting", 0.0
+        if not self._thumbnails.exists():  # the visitor left, and what was written since would be nobody's
+            shutil.rmtree(self._thumbnails.parent, ignore_errors=True)
+        self.ended.set()
+
+    def _file(self, path: Path) -> BatchFile:
+        self.changes += 1
+        return self._files[PurePosixPath(path.relative_to(self._inputs.root).as_posix())]
+
+    def _on_read(self, path: Path, picture: Picture) -> None:
+        file = self._file(path)
+        file.size, file.thumbnail = picture.size, file.thumbnail or thumbnail(picture, self._thumbnails)
+
+    def _on_made(self, path: Path, picture: Picture) -> None:
+        file = self._file(path)
+        file.result_size, file.thumbnail = picture.size, thumbnail(picture, self._thumbnails)
+
+    def _on_tile(self, path: Path, done: int, total: int, preview: np.ndarray) -> None:
+        file = self._file(path)
+        file.status, file.part = "working", done / total
+        if self._shared.closing.is_set():
+            self._stop.set()
+
+    def _on_row(self, row: Row) -> None:
+        file = self._file(row.input)
+        file.status, file.part, file.output = row.status, 1.0, row.output
+        if row.status != "skipped":
+            file.seconds = row.seconds
+        file.message = explained(UserError(row.message)) if row.status == "failed" else in_labels(row.message)
+
+    def _on_end(self, summary: Summary) -> None:
+        if summary.stopped not in ("", STOPPED):
+            self.message = explained(UserError(summary.stopped))
+
+
+class _ModelChanged(BaseException):
+    """Ends a job whose model is no longer the shared one. Not an Exception, so that nothing takes it for a failure of the file."""
+
+
+class _TurnTaker:
+    """The shared sampler as a job's upscaler. It has the model for one picture at a time, and keeps no hold of one that is no longer shared."""
+
+    def __init__(
+        self,
+        shared: SharedSampler,
+        overrides: Mapping[str, Any],
+        stop: threading.Event,
+        on_read: Callable[[Path, Picture], None],
+        on_made: Callable[[Path, Picture], None],
+    ) -> None:
+        self._shared, self._overrides, self._stop = shared, overrides, stop
+        self._on_read, self._on_made = on_read, on_made
+        first = shared.get(stop)
+        self._first = weakref.ref(first)
+        self._identity = first.with_settings(**overrides).identity()
+        self._paths: dict[int, Path] = {}  # of pictures that were read and not yet upscaled
+
+    def identity(self) -> Mapping[str, Any]:
+        return self._identity
+
+    def read(self, path: Path, tolerant: bool) -> Picture:
+        picture = self._sampler().read(path, tolerant)
+        self._paths[id(picture)] = path
+        self._on_read(path, picture)
+        return picture
+
+    def upscaled(self, picture: Picture, on_tile: Callable[[int, int, np.ndarray], None]) -> Upscaled:
+        path = self._paths.pop(id(picture))
+        try:
+            with self._shared.turn(self._stop):
+                start = time.perf_counter()
+                result = self._sampler().upscaled(picture, on_tile)
+                self._shared.note_rate(work(result.plan), time.perf_counter() - start)
+        except Cancelled:
+            self._stop.set()  # for the job's other threads
+            raise Stopped from None
+        self._on_made(path, result.picture)
+        return result
+
+    def _sampler(self) -> InvSamplerSR:
+        try:
+            sampler = self._shared.get(self._stop)
+        except Cancelled:  # another model is being loaded, and nobody waits for it here any more
+            raise Stopped from None
+        if sampler is not self._first():
+            raise _ModelChanged
+        return sampler.with_settings(**self._overrides)

@@ -1,0 +1,293 @@
+"""The tab for many pictures: choose them, upscale them one after another, take the results together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from threading import Event
+from typing import Any
+
+import gradio as gr
+
+from utils.jobs.options import JobOptions
+from utils.jobs.report import REPORT_CSV, REPORT_JSON
+from utils.page import markup
+from utils.page.archive import pack
+from utils.page.batch import Batch
+from utils.page.batch_running import BatchRun
+from utils.page.batch_table import MOST_ROWS, table
+from utils.page.describing import duration
+from utils.page.drop_zone import drop_zone
+from utils.page.errors import explained
+from utils.page.server_folders import ServerFolders
+from utils.page.sessions import Sessions
+from utils.page.settings_form import SettingsForm
+from utils.page.shared_sampler import SharedSampler
+from utils.page.upload_tree import received
+from utils.pictures.formats import OUTPUT_FORMATS
+from utils.planning.errors import UserError
+
+Updates = dict[Any, Any]  # component -> its new value
+
+_EMPTY = "The files are listed here, and each row tells what becomes of its file."
+_NOT_STARTED = "This could not be started; try again in a few minutes if many others are waiting."
+_PULSE = 0.3  # seconds between two looks at a batch
+_TABLE_PULSE = 1.0  # seconds between two tables while no file is finished
+_MOST_BATCHES = 8  # that go on side by side; they take turns with the model
+_LIGHT: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+_UPLOADS, _SERVER = "My files", "A folder of the server"
+
+
+class BatchTab:
+    """Components of the tab, to be made where it is to appear. `connect` adds the events, once the form exists as well."""
+
+    def __init__(self, shared: SharedSampler, sessions: Sessions, folders: ServerFolders) -> None:
+        self._shared, self._sessions, self._folders = shared, sessions, folders
+        self._uploads_root = Path(gr.utils.get_upload_folder())
+        self._batch = gr.State(None)
+        with gr.Row():
+            with gr.Column(scale=3, min_width=270):
+                self._from = gr.Radio([_UPLOADS, _SERVER], value=_UPLOADS, label="From", visible=bool(folders), elem_id="batch-from")
+                self._zone = drop_zone("batch-drop")
+                with gr.Column(visible=False, elem_id="batch-server") as self._server:
+                    self._source = gr.Textbox(label="Folder of pictures", info="With its subfolders", elem_id="batch-source")
+                    self._results = gr.Textbox(
+                        label="Folder for the results",
+                        info="The same folder again goes on with what is left. Empty: the results are for download only",
+                        elem_id="batch-results",
+                    )
+                self._about = gr.HTML(elem_id="batch-about")
+                self._format = gr.Radio([kind.name for kind in OUTPUT_FORMATS], value="PNG", label="File format", elem_id="batch-format")
+                self._process = gr.Button("Process", variant="primary", interactive=False, elem_id="batch-process")
+                self._cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="batch-cancel")
+                self._clear = gr.Button("Clear", size="md", visible=False, elem_id="batch-clear")
+            with gr.Column(scale=7, min_width=320):
+                self._status = gr.HTML(markup.empty(_EMPTY), elem_id="batch-status")
+                self._download = gr.DownloadButton("Download", variant="primary", visible=False, elem_id="batch-download")
+                self._gallery = gr.Gallery(
+                    label="Small copies of the results",
+                    show_label=False,
+                    visible=False,
+                    interactive=False,
+                    columns=4,
+                    height="auto",
+                    object_fit="contain",
+                    buttons=["fullscreen"],
+                    elem_id="batch-gallery",
+                )
+                self._table = gr.HTML(elem_id="batch-table", max_height=560)
+
+    def connect(self, form: SettingsForm) -> None:
+        """Wire the events."""
+        self._form = form
+        places = [self._from, self._source, self._results]
+        sources = [self._zone, self._server]
+        results = [self._status, self._table, self._gallery, self._download]
+        controls = [self._process, self._cancel, self._clear, self._format, *places, *sources]
+        listed = [self._batch, self._about, *results, *controls]
+
+        self._zone.upload(self._receive, self._batch, listed, **_LIGHT)
+        named = [self._source.submit, self._source.blur, self._results.submit, self._results.blur]
+        gr.on(named, self._name_folder, [self._batch, *places], listed, **_LIGHT)
+        gr.on([self._from.input, self._clear.click], self._forget, self._from, listed, **_LIGHT)
+        run = self._process.click(self._begin, None, [self._status, *controls], **_LIGHT).then(
+            self._run,
+            [self._batch, *places, self._format, *form.inputs],
+            [self._batch, self._about, *results],
+            api_visibility="private",
+            concurrency_limit=_MOST_BATCHES,
+            concurrency_id="batch",
+            show_progress="minimal",
+            show_progress_on=self._status,
+        )
+        run.failure(lambda: markup.error(_NOT_STARTED), None, self._status, **_LIGHT)
+        run.then(self._end, [self._batch, self._from], controls, **_LIGHT)
+        self._cancel.click(self._stop, None, [self._status, self._cancel], **_LIGHT)
+
+    def leave(self, session_id: str) -> None:
+        """Stop the visitor's batch and delete its files."""
+        self._sessions.leave(_key(session_id))
+
+    # ---- choosing ----
+
+    def _receive(self, event: gr.EventData, request: gr.Request, batch: Batch | None) -> Updates:
+        key, notes = _key(request.session_hash), _about_lost(event.lost)
+        if batch is None or batch.source or not batch.folder.exists():
+            batch = Batch.within(self._sessions.new_folder(key))
+        try:
+            uploads = received(event.files, self._uploads_root)
+            for upload in uploads:
+                self._sessions.own_upload(key, upload.path)
+            batch.uploads.add(uploads)
+        except UserError as error:
+            notes.append(explained(error))
+        return self._listed(batch, notes)
+
+    def _name_folder(self, request: gr.Request, batch: Batch | None, place: str, source: str, results: str) -> Updates:
+        if place != _SERVER or not source.strip():
+            return {self._batch: batch}
+        try:
+            named = self._of_server(request, batch, source, results)
+            return {self._batch: batch} if named is batch else self._listed(named, [])
+        except UserError as error:
+            return {self._batch: batch, self._about: markup.error(explained(error)), self._table: ""}
+
+    def _of_server(self, request: gr.Request, batch: Batch | None, source: str, results: str) -> Batch:
+        """The batch of these folders: the one that there is, or a new one."""
+        pictures, target = self._folders.existing(source), self._folders.for_results(results) if results.strip() else None
+        if batch is None or not batch.folder.exists() or (batch.source, batch.results) != (pictures, target):
+            batch = Batch.within(self._sessions.new_folder(_key(request.session_hash)))
+            batch.source, batch.results = pictures, target
+        return batch
+
+    def _listed(self, batch: Batch, notes: list[str]) -> Updates:
+        """The files before they are worked on."""
+        updates = {self._batch: batch, self._clear: gr.Button(visible=batch.source is None), self._process: gr.Button("Process", interactive=True)}
+        about = "".join(map(markup.error, notes))
+        if batch.uploads.names or batch.source:
+            try:
+                batch.look()
+                about = markup.notice(batch.found()) + about
+            except UserError as error:
+                about, updates[self._process] = markup.error(explained(error)) + about, gr.Button(interactive=False)
+        else:
+            updates[self._process] = gr.Button(interactive=False)
+        return {**updates, self._about: about, **self._shown(batch, "")}
+
+    def _forget(self, request: gr.Request, place: str) -> Updates:
+        self._sessions.leave(_key(request.session_hash))
+        return {
+            self._batch: None,
+            self._about: "",
+            self._status: markup.empty(_EMPTY),
+            self._table: "",
+            self._gallery: gr.Gallery(visible=False, value=None),
+            self._download: gr.DownloadButton(visible=False),
+            self._process: gr.Button("Process", interactive=place == _SERVER),
+            self._clear: gr.Button(visible=False),
+            **self._of_place(place),
+        }
+
+    def _of_place(self, place: str) -> Updates:
+        return {self._zone: gr.HTML(visible=place == _UPLOADS), self._server: gr.Column(visible=place == _SERVER)}
+
+    # ---- running ----
+
+    def _begin(self, request: gr.Request) -> Updates:
+        self._sessions.go_on(_key(request.session_hash))
+        return {
+            self._process: gr.Button(visible=False),
+            self._cancel: gr.Button(visible=True, interactive=True),
+            self._clear: gr.Button(visible=False),
+            self._zone: gr.HTML(visible=False),
+            **{part: gr.update(interactive=False) for part in (self._from, self._source, self._results, self._format)},
+            self._status: markup.progress("Waiting for the model", None),
+        }
+
+    def _run(
+        self, request: gr.Request, batch: Batch | None, place: str, source: str, results: str, file_format: str, *values: Any
+    ) -> Iterator[Updates]:
+        """A batch from waiting to its results; also when it is stopped, these are those that were done."""
+        key = _key(request.session_hash)
+        stop, start = self._sessions.run_stop(key), time.monotonic()
+        try:
+            if place == _SERVER:
+                batch = self._of_server(request, batch, source, results)
+            if batch is None or not batch.folder.exists():
+                raise UserError("The files are not kept any more; choose them again.")
+            run = BatchRun(self._shared, batch.look(), batch.out_folder, batch.files, batch.thumbnails, stop)
+            run.start(self._form.overrides(values), JobOptions(recursive=True, format=_suffix(file_format)))
+            yield {self._batch: batch, **self._shown(batch, markup.progress("Waiting for the model", None))}
+            yield from self._followed(run, batch, key, stop)
+            yield {self._status: markup.progress("Packing the results", None)}
+            yield {**self._shown(batch, self._said(run, batch, time.monotonic() - start)), **self._offered(batch)}
+        except Exception as error:
+            yield {self._status: markup.error(explained(error))}
+        finally:
+            stop.set()
+
+    def _followed(self, run: BatchRun, batch: Batch, key: str, stop: Event) -> Iterator[Updates]:
+        seen, drawn, settled = -1, 0.0, 0
+        while not run.ended.wait(_PULSE):
+            if not stop.is_set():
+                self._sessions.run_stop(key)  # so that the session counts as used
+            updates: Updates = {self._status: markup.progress("Stopping", None) if stop.is_set() else _progress(run, batch)}
+            if run.changes != seen and (run.settled != settled or time.monotonic() - drawn > _TABLE_PULSE):
+                seen, drawn, settled = run.changes, time.monotonic(), run.settled
+                updates[self._table] = table(list(batch.files.values()), batch.folder)
+            yield updates
+
+    def _said(self, run: BatchRun, batch: Batch, seconds: float) -> str:
+        words = batch.became(seconds)
+        if batch.results and batch.results_made:
+            words += " The results are in the folder that you named, with a report."
+        said = markup.success(words) if len(batch.results_made) == len(batch.pictures) else markup.notice(words)
+        return said + (markup.error(run.message) if run.message else "")
+
+    def _offered(self, batch: Batch) -> Updates:
+        """The results to look at and to take."""
+        made = batch.results_made
+        if not made:
+            return {self._gallery: gr.Gallery(visible=False), self._download: gr.DownloadButton(visible=False)}
+        small = [(str(file.thumbnail), str(file.name)) for file in made if file.thumbnail][:MOST_ROWS]
+        updates: Updates = {self._gallery: gr.Gallery(small, visible=bool(small))}
+        if batch.results is None:
+            batch.report()
+            archive = batch.folder / f"{batch.title}-upscaled.zip"
+            members = {file.output.relative_to(batch.out_folder).as_posix(): file.output for file in made if file.output}
+            pack(members | {name: batch.out_folder / name for name in (REPORT_CSV, REPORT_JSON)}, archive)
+            updates[self._download] = gr.DownloadButton(f"Download all {len(made)}" if len(made) > 1 else "Download", value=archive, visible=True)
+        return updates
+
+    def _shown(self, batch: Batch, status: str) -> Updates:
+        """The table, and nothing of earlier results."""
+        return {
+            self._status: status or ("" if batch.files else markup.empty(_EMPTY)),
+            self._table: table(list(batch.files.values()), batch.folder) if batch.files else "",
+            self._gallery: gr.Gallery(visible=False),
+            self._download: gr.DownloadButton(visible=False),
+        }
+
+    def _stop(self, request: gr.Request) -> Updates:
+        self._sessions.run_stop(_key(request.session_hash)).set()
+        return {self._status: markup.progress("Stopping", None), self._cancel: gr.Button(interactive=False)}
+
+    def _end(self, batch: Batch | None, place: str) -> Updates:
+        left = batch is not None and bool(batch.files_left)
+        return {
+            self._process: gr.Button("Resume" if left else "Process", visible=True),
+            self._cancel: gr.Button(visible=False),
+            self._clear: gr.Button(visible=batch is not None and place == _UPLOADS),
+            **self._of_place(place),
+            **{part: gr.update(interactive=True) for part in (self._from, self._source, self._results, self._format)},
+        }
+
+
+def _progress(run: BatchRun, batch: Batch) -> str:
+    if run.begun is None:
+        return markup.progress("Waiting for the model", None)
+    pictures = batch.pictures
+    words = f"Picture {min(run.settled + 1, len(pictures))} of {len(pictures)}"
+    if (left := run.seconds_left()) is not None:
+        words += f" · about {duration(left)} left"
+    return markup.progress(words, sum(file.part for file in pictures) / len(pictures))
+
+
+def _about_lost(names: Any) -> list[str]:
+    """A sentence on files that did not arrive, which the browser names, if there are any."""
+    if not isinstance(names, list) or not names:
+        return []
+    named = ", ".join(PurePosixPath(str(name)).name for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return [f"Not uploaded: {named}. A file may be too large for this page, or the connection was cut."]
+
+
+def _suffix(name: str) -> str:
+    """Of the output format with that name, as JobOptions calls it."""
+    (suffix,) = (kind.suffixes[0] for kind in OUTPUT_FORMATS if kind.name == name)
+    return suffix.removeprefix(".")
+
+
+def _key(session_hash: str | None) -> str:
+    """The session of a visitor's batch: apart from that of the single picture, whose next run deletes the files of the one before it."""
+    return f"{session_hash} batch"

@@ -1,0 +1,49 @@
+"""The table of a batch as HTML: a row for each file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from utils.page.batch_running import BatchFile
+from utils.page.describing import wide_by_high
+from utils.page.markup import text
+
+MOST_ROWS = 200
+"""More would take a browser too long several times a second."""
+_SAID = {"waiting": "Waiting", "working": "Working", "done": "Done", "failed": "Failed", "skipped": "Done before", "left out": "Left out"}
+_FIRST = {"working": 0, "failed": 1, "waiting": 2}  # what is shown of a long list; of the rest, the latest
+
+
+def table(files: Sequence[BatchFile], served: Path) -> str:
+    """The files in their order. Results that lie in `served`, which the server gives out by their random path, are links."""
+    shown = sorted(sorted(files, key=lambda file: _FIRST.get(file.status, 3))[:MOST_ROWS], key=lambda file: file.name)
+    rows = "".join(_row(file, served) for file in shown)
+    more = f'<p class="sr-more">{len(files) - len(shown)} more are not shown here; the report has all.</p>' if len(shown) < len(files) else ""
+    heads = "".join(f'<th scope="col">{head}</th>' for head in ("<span>Picture</span>", "File and message", "Status", "Pixels", "Seconds"))
+    return f'<table class="sr-files"><caption>Files of the batch</caption><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>{more}'
+
+
+def address(path: Path) -> str:
+    """Where the server gives out a file of a visitor, seen from the page."""
+    return f"gradio_api/file={quote(path.as_posix())}"
+
+
+def _row(file: BatchFile, served: Path) -> str:
+    name = text(str(file.name))
+    image = f'<img src="{text(address(file.thumbnail))}" alt="Small copy of {name}" loading="lazy" decoding="sync">' if file.thumbnail else ""
+    if file.output and file.output.is_relative_to(served):
+        name = f'<a href="{text(address(file.output))}" download="{text(file.output.name)}" title="Download {text(file.output.name)}">{name}</a>'
+    cells = (
+        ("status", _status(file)),
+        ("pixels", text(" → ".join(wide_by_high(size) for size in (file.size, file.result_size) if size))),
+        ("seconds", f"{file.seconds:.1f}" if file.seconds else ""),
+    )
+    rest = "".join(f'<td class="{name}">{cell}</td>' for name, cell in cells)
+    message = f'<p class="message">{text(file.message)}</p>' if file.message else ""
+    return f'<tr class="{file.status.replace(" ", "-")}"><td class="thumbnail">{image}</td><th scope="row">{name}{message}</th>{rest}</tr>'
+
+
+def _status(file: BatchFile) -> str:
+    if file.status != "working":
+        return _SAID[file.status]
+    return f'{_SAID["working"]} {file.part:.0%}<span class="sr-bar"><span style="width:{file.part:.0%}"></span></span>'

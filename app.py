@@ -1,7 +1,6 @@
 """The web page. `python app.py` serves it; `build_page` makes it around any sampler."""
 
 import argparse
-import asyncio
 import atexit
 import contextlib
 import logging
@@ -10,12 +9,12 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sampler_invsr import DEFAULT_CONFIG, InvSamplerSR
-from utils.page.address import check_address
+from utils.page.address import check_address, is_loopback
+from utils.page.models import Models, read_presets
 from utils.page.shared_sampler import SharedSampler
 from utils.planning.arguments import OneLineParser
 from utils.planning.checked_settings import make_settings
@@ -33,23 +32,20 @@ LARGEST_UPLOAD = "100mb"
 LONGEST_QUEUE = 32
 
 
-def build_page(shared: SharedSampler) -> "gr.Blocks":
-    """The page around a sampler that may still be loading. Uploads and results lie in the folder GRADIO_TEMP_DIR; `launch` serves it."""
+def build_page(shared: SharedSampler, models: Models | None = None) -> "gr.Blocks":
+    """The page around a sampler that may still be loading. Uploads and results lie in the folder GRADIO_TEMP_DIR; `launch` serves it.
+
+    models: those to be chosen from; without them the shipped presets are shown, and visitors cannot change the model.
+    """
     import gradio as gr
 
     from utils.page import markup
+    from utils.page.models_panel import ModelsPanel
     from utils.page.sessions import Sessions
     from utils.page.settings_form import SettingsForm
     from utils.page.single_tab import SingleTab
 
     sessions = Sessions(Path(gr.utils.get_upload_folder()))
-
-    async def follow_loading() -> AsyncIterator[tuple[str, str]]:
-        sessions.leave_overdue()
-        while (state := shared.state).phase == "loading":
-            yield markup.model_line(state, shared.settings), ""
-            await asyncio.sleep(0.3)
-        yield markup.model_line(state, shared.settings), markup.loading_error(state)
 
     def leave(request: gr.Request) -> None:
         sessions.leave(str(request.session_hash))
@@ -63,11 +59,12 @@ def build_page(shared: SharedSampler) -> "gr.Blocks":
             with gr.Column(scale=4, min_width=320), gr.Tabs(), gr.Tab("Single image"):
                 single = SingleTab(shared, sessions)
             with gr.Column(scale=1, min_width=280), gr.Tabs(), gr.Tab("Settings"):
+                panel = ModelsPanel(models or Models(shared, read_presets(DEFAULT_CONFIG.parent), may_change=False))
                 form = SettingsForm(shared, sessions)
         single.connect(form)
-        loaded = page.load(follow_loading, None, [model_line, model_error], api_visibility="private", show_progress="hidden", concurrency_limit=None)
-        form.suit_model_after(loaded)
-        single.describe_after(loaded)
+        panel.follow(page, model_line, model_error)
+        single.describe_after(form.suit_model_on(model_line.change))
+        page.load(sessions.leave_overdue, None, None, api_visibility="private", queue=False)
         page.unload(leave)
     return page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=1, api_open=False)
 
@@ -112,8 +109,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         check_address(host, options.port)
         shared = SharedSampler(InvSamplerSR, make_settings(options.config))
+        may_change = is_loopback(host) if options.allow_model_switch is None else options.allow_model_switch
+        models = Models(shared, read_presets(DEFAULT_CONFIG.parent, Path(options.config)), may_change)
         _keep_files_apart()
-        page = build_page(shared)
+        page = build_page(shared, models)
         address = launch(page, host, options.port)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -132,6 +131,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1, this machine only; 0.0.0.0 is every network)")
     parser.add_argument("--port", type=int, help=f"port (default: the first free one from {FIRST_PORT} on)")
     parser.add_argument("--config", default=str(DEFAULT_CONFIG), help="settings file (default: the embedded model)")
+    parser.add_argument(
+        "--allow-model-switch",
+        action=argparse.BooleanOptionalAction,
+        help="whether visitors may download models and switch to another one for all (default: only where the page is for this machine alone)",
+    )
     return parser
 
 
@@ -153,7 +157,7 @@ def _greeting(address: str, host: str, port: int | None) -> str:
     words = f"{TITLE} is at {address} (Ctrl-C ends it)."
     if port is None and not address.rstrip("/").endswith(f":{FIRST_PORT}"):
         words += f" Port {FIRST_PORT} was taken."
-    if host not in ("127.0.0.1", "localhost", "::1"):
+    if not is_loopback(host):
         words += " Everybody who can reach this machine can use the page: it has no login."
     return words
 

@@ -1,5 +1,6 @@
 """Where the page may be served; asked before it is, because a server that cannot listen says so late and at length."""
 
+import ipaddress
 import os
 import socket
 
@@ -21,3 +22,9 @@ def check_address(host: str, port: int | None) -> None:
         where = f"{host}, port {port}" if port else host
         reason = os.strerror(error.errno or 0).lower()  # error.strerror repeats the address
         raise UserError(f"The page cannot be served at {where} ({reason}); name a free one with --port, or another --host.") from None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens at `host`, an address or a name that `check_address` has let pass."""
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return all(ipaddress.ip_address(str(address[0])).is_loopback for *_, address in found)

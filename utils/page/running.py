@@ -183,8 +183,7 @@ def _work(shared: SharedSampler, job: _Job, overrides: Mapping[str, Any], stop: 
         news.put(item)
 
     try:
-        loaded = shared.get(stop)
-        with shared.turn(stop):
+        with shared.lent(stop) as loaded:
             news.put(job(loaded.with_settings(**overrides), tell))
     except Exception as error:  # the reader raises it
         news.put(error)

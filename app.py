@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from sampler_invsr import DEFAULT_CONFIG, InvSamplerSR
 from utils.page.address import check_address, is_loopback
-from utils.page.models import Models, read_presets
 from utils.page.shared_sampler import SharedSampler
 from utils.planning.arguments import OneLineParser
 from utils.planning.checked_settings import make_settings
@@ -22,6 +21,8 @@ from utils.planning.errors import UserError
 
 if TYPE_CHECKING:
     import gradio as gr
+
+    from utils.page.models import Models
 
 TITLE = "InvSR Studio"
 EXPLANATION = (
@@ -32,7 +33,7 @@ LARGEST_UPLOAD = "100mb"
 LONGEST_QUEUE = 32
 
 
-def build_page(shared: SharedSampler, models: Models | None = None) -> "gr.Blocks":
+def build_page(shared: SharedSampler, models: "Models | None" = None) -> "gr.Blocks":
     """The page around a sampler that may still be loading. Uploads and results lie in the folder GRADIO_TEMP_DIR; `launch` serves it.
 
     models: those to be chosen from; without them the shipped presets are shown, and visitors cannot change the model.
@@ -40,6 +41,7 @@ def build_page(shared: SharedSampler, models: Models | None = None) -> "gr.Block
     import gradio as gr
 
     from utils.page import markup
+    from utils.page.models import Models, read_presets
     from utils.page.models_panel import ModelsPanel
     from utils.page.sessions import Sessions
     from utils.page.settings_form import SettingsForm
@@ -109,6 +111,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         check_address(host, options.port)
         shared = SharedSampler(InvSamplerSR, make_settings(options.config))
+        from utils.page.models import Models, read_presets  # after the quick refusals
+
         may_change = is_loopback(host) if options.allow_model_switch is None else options.allow_model_switch
         models = Models(shared, read_presets(DEFAULT_CONFIG.parent, Path(options.config)), may_change)
         _keep_files_apart()

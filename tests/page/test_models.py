@@ -23,8 +23,8 @@ def test_the_shipped_presets_say_what_they_are_what_they_take_and_what_is_missin
     weights = tmp_path / "weights"
     monkeypatch.setattr(model_files, "PROJECT", tmp_path)
     monkeypatch.setattr(model_files, "WEIGHTS", weights)
-    sd_turbo, tiny = read_presets(CONFIGS)
-    assert (sd_turbo.name, tiny.name) == ("sd-turbo", "tiny")
+    tiny, sd_turbo = read_presets(CONFIGS)
+    assert (tiny.name, sd_turbo.name) == ("tiny", "sd-turbo")
     assert sd_turbo.meaning.startswith("SD-Turbo with InvSR") and tiny.meaning == "The embedded model: small, on any machine, without a download."
     assert [part.folder for part in sd_turbo.parts] == [weights / "sd-turbo", weights]
     assert sd_turbo.size == pytest.approx(2.72e9, rel=0.01) and sd_turbo.bytes_here() == 0

@@ -45,11 +45,12 @@ class ModelPreset:
 
 
 def read_presets(folder: Path, own: Path | None = None) -> tuple[ModelPreset, ...]:
-    """The presets in `folder`, by name, and before them the settings file `own`, if it is another one. UserError if one cannot be used."""
+    """The settings file `own` and the presets in `folder`, first those that need no hub. UserError if one cannot be used."""
     paths = sorted(folder.glob(f"{_PREFIX}*.yaml"))
     if own and own.resolve() not in [path.resolve() for path in paths]:
         paths.insert(0, own)
-    return tuple(ModelPreset(path.stem.removeprefix(_PREFIX), _first_comment(path), make_settings(path)) for path in paths)
+    presets = [ModelPreset(path.stem.removeprefix(_PREFIX), _first_comment(path), make_settings(path)) for path in paths]
+    return tuple(sorted(presets, key=lambda preset: bool(preset.parts)))
 
 
 def _first_comment(path: Path) -> str:

@@ -57,8 +57,8 @@ class ModelsPanel:
         if not self._models.may_change:
             return _Card(preset, about)
         buttons = [
-            gr.Button(f"{verb} {preset.name}", size="sm", visible=False, elem_id=f"model-{number}-{verb.lower()}", elem_classes="sr-card-button")
-            for verb in ("Use", "Download", "Cancel")
+            gr.Button(words, size="sm", visible=False, elem_id=f"model-{number}-{name}")
+            for name, words in (("use", f"Use {preset.name}"), ("download", f"Download {preset.name}"), ("cancel", "Cancel the download"))
         ]
         return _Card(preset, about, *buttons)
 
@@ -131,7 +131,7 @@ class ModelsPanel:
         return f"Go on downloading {preset.name}" if preset.bytes_here() else f"Download {preset.name}"
 
     def _about(self, preset: ModelPreset) -> str:
-        rows = [("Size", self._size(preset)), *(("From", part.remote.page) for part in preset.parts)]
+        rows = [("Size", self._size(preset)), ("From", " and ".join(part.remote.page for part in preset.parts))]
         rows += [("Terms", licence) for licence in markup.licences(preset.settings)]
         content = markup.facts((name, words) for name, words in rows if words)
         progress = self._progress_of(preset)

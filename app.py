@@ -11,13 +11,12 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sampler_invsr import DEFAULT_CONFIG, InvSamplerSR
-from utils.page.address import check_address, check_exposure
+from utils.page.address import check_address, check_exposure, is_loopback
 from utils.page.logins import read_logins
 from utils.page.server_folders import ServerFolders
 from utils.page.shared_sampler import SharedSampler
@@ -28,6 +27,8 @@ from utils.planning.errors import UserError
 
 if TYPE_CHECKING:
     import gradio as gr
+
+    from utils.page.models import Models
 
 TITLE = "InvSR Studio"
 EXPLANATION = (
@@ -42,10 +43,11 @@ LIGHT_THREADS = 32
 _NO_FOLDERS = ServerFolders()
 
 
-def build_page(shared: SharedSampler, folders: ServerFolders = _NO_FOLDERS) -> "gr.Blocks":
+def build_page(shared: SharedSampler, folders: ServerFolders = _NO_FOLDERS, models: "Models | None" = None) -> "gr.Blocks":
     """The page around a sampler that may still be loading. Uploads and results lie in the folder GRADIO_TEMP_DIR; `launch` serves it.
 
-    folders: those of this computer that visitors may name.
+    folders: those of this computer that visitors may name. models: those to be chosen from; without them the shipped presets are shown, and visitors
+    cannot change the model.
     """
     import gradio as gr
 
@@ -53,6 +55,8 @@ def build_page(shared: SharedSampler, folders: ServerFolders = _NO_FOLDERS) -> "
     from utils.page.batch_tab import BatchTab
     from utils.page.compare_tab import CompareTab
     from utils.page.endpoints import add_endpoints
+    from utils.page.models import Models, read_presets
+    from utils.page.models_panel import ModelsPanel
     from utils.page.sessions import Sessions
     from utils.page.settings_form import SettingsForm
     from utils.page.single_tab import SingleTab
@@ -61,13 +65,9 @@ def build_page(shared: SharedSampler, folders: ServerFolders = _NO_FOLDERS) -> "
     # The compared results have their own, so that they and the one in the first tab do not replace each other.
     sessions, compared = (Sessions(Path(gr.utils.get_upload_folder())) for _ in range(2))
 
-    async def follow_loading() -> AsyncIterator[tuple[str, str]]:
+    def leave_overdue() -> None:
         sessions.leave_overdue()
         compared.leave_overdue()
-        while (state := shared.state).phase == "loading":
-            yield markup.model_line(state, shared.settings), ""
-            await asyncio.sleep(0.3)
-        yield markup.model_line(state, shared.settings), markup.loading_error(state)
 
     def leave(request: gr.Request) -> None:
         sessions.leave(str(request.session_hash))
@@ -88,12 +88,13 @@ def build_page(shared: SharedSampler, folders: ServerFolders = _NO_FOLDERS) -> "
                 with gr.Tab("Compare"):
                     compare = CompareTab(shared, compared, single)
             with gr.Column(scale=1, min_width=280), gr.Tabs(), gr.Tab("Settings"):
+                panel = ModelsPanel(models or Models(shared, read_presets(DEFAULT_CONFIG.parent), may_change=False))
                 form = SettingsForm(shared, sessions)
         for tab in (single, batch, compare):
             tab.connect(form)
-        loaded = page.load(follow_loading, None, [model_line, model_error], api_visibility="private", show_progress="hidden", concurrency_limit=None)
-        form.suit_model_after(loaded)
-        single.describe_after(loaded)
+        panel.follow(page, model_line, model_error)
+        single.describe_after(form.suit_model_on(model_line.change))
+        page.load(leave_overdue, None, None, api_visibility="private", queue=False)
         page.unload(leave)
         add_endpoints(shared, sessions)
     return page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=1, api_open=False)
@@ -159,8 +160,12 @@ def main(arguments: list[str] | None = None) -> int:
             _check_tools_possible(bool(logins))
         shared = SharedSampler(InvSamplerSR, make_settings(options.config))
         folders = ServerFolders(options.allow_folder)
+        from utils.page.models import Models, read_presets  # after the quick refusals
+
+        may_change = (is_loopback(host) and not options.share) if options.allow_model_switch is None else options.allow_model_switch
+        models = Models(shared, read_presets(DEFAULT_CONFIG.parent, Path(options.config)), may_change)
         _keep_files_apart()
-        page = build_page(shared, folders)
+        page = build_page(shared, folders, models)
         address = launch(page, host, options.port, logins=logins, share=options.share, mcp=options.mcp)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -187,6 +192,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", default=str(DEFAULT_CONFIG), help="settings file (default: the embedded model)")
     parser.add_argument(
         "--allow-folder", action="append", default=[], metavar="DIR", help="let everybody who uses the page work in this folder (repeatable)"
+    )
+    parser.add_argument(
+        "--allow-model-switch",
+        action=argparse.BooleanOptionalAction,
+        help="whether visitors may download models and switch to another one for all (default: only where the page is for this machine alone)",
     )
     return parser
 

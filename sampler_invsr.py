@@ -338,8 +338,8 @@ class InvSamplerSR:
 
     def _finished(self, canvases: tuple[Rows, ...], lq: torch.Tensor, plan: Plan) -> Iterator[tuple[int, torch.Tensor]]:
         """The stages after the networks, on the first run's result, against the UNPADDED input: stretches of rows at the size asked for."""
-        from utils.pictures.stages import finished
         from utils.pictures.resized_rows import resized
+        from utils.pictures.stages import finished
 
         canvas, *candidates = canvases
         stretches = finished(canvas, candidates, lq.float().to(self.device), plan)

@@ -90,16 +90,19 @@ def page_files(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="session")
 def serve(page_files: Path):
-    """serve(make, settings, **options of launch) -> (address of a page, its SharedSampler); the model begins to load with `.start()`."""
+    """serve(make, settings, models=None, **options of launch) -> (address of a page, its SharedSampler); the model begins to load with `.start()`.
+
+    models: what `build_page` takes, made of the SharedSampler.
+    """
     from app import build_page, launch
     from utils.page.shared_sampler import SharedSampler
     from utils.planning.checked_settings import make_settings
 
-    def serve(make: Any, settings: Any, **options: Any) -> tuple[str, SharedSampler]:
+    def serve(make: Any, settings: Any, models: Any = None, **options: Any) -> tuple[str, SharedSampler]:
         shared = SharedSampler(make, make_settings(settings))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        return launch(build_page(shared), "127.0.0.1", port, **options), shared
+        return launch(build_page(shared, models=models and models(shared)), "127.0.0.1", port, **options), shared
 
     return serve  # the servers end with the process; closing each takes seconds

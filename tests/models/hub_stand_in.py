@@ -30,13 +30,15 @@ class HubStandIn:
     """Repositories as `{repo_id: {file name: content}}`, at branch `main` and at `COMMIT`. The other fields are faults to set.
 
     `refusals`: text in a path -> (status, X-Error-Code) of the answer. `cuts`: file name -> for each coming answer, after how many bytes of it the
-    connection breaks (answers beyond the list are whole). `forgeries`: file name -> the content really sent. `ranges`: honour Range requests.
+    connection breaks (answers beyond the list are whole). `gates`: file name -> after how many bytes an answer waits, and the event that lets the
+    rest go. `forgeries`: file name -> the content really sent. `ranges`: honour Range requests.
     """
 
     repositories: Mapping[str, Mapping[str, bytes]]
     large: tuple[str, ...] = (".safetensors", ".pth")
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
     cuts: dict[str, list[int]] = field(default_factory=dict)
+    gates: dict[str, tuple[int, threading.Event]] = field(default_factory=dict)
     forgeries: dict[str, bytes] = field(default_factory=dict)
     ranges: bool = True
     requests: list[Request] = field(default_factory=list)
@@ -154,7 +156,11 @@ class _Answer(BaseHTTPRequestHandler):
         if cuts:
             body = body[: cuts.pop(0)]
             self.close_connection = True
-        self.wfile.write(body)
+        after, gate = self.stand_in.gates.get(name, (0, None))
+        if gate:
+            self.wfile.write(body[:after])
+            gate.wait(60)
+        self.wfile.write(body[after:])
 
 
 def _git_sha1(content: bytes) -> str:

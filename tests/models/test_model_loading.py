@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from sampler_invsr import InvSamplerSR
 from tests.conftest import PIPELINE_TINY, PROJECT
-from utils.models import model_loading
+from utils.models import model_files, model_loading
 from utils.models.conditioning import KEPT_PROMPTS, TextConditioner
 from utils.models.device import choose_device, choose_dtype, choose_vae_dtype
 from utils.planning.checked_settings import make_settings
@@ -326,8 +326,8 @@ def test_names_that_no_file_can_have_get_one_plain_sentence(tiny_config, tmp_pat
     ],
 )
 def test_only_the_published_predictor_in_its_own_place_is_downloaded(tmp_path, monkeypatch, name, downloads):
-    monkeypatch.setattr(model_loading, "PROJECT", tmp_path)
-    monkeypatch.setattr(model_loading, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(model_files, "PROJECT", tmp_path)
+    monkeypatch.setattr(model_files, "WEIGHTS", tmp_path / "weights")
     fetched = []
     settings = make_settings({"model_start": {"ckpt_path": name.format(project=tmp_path), "params": SHAPE}})
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from sampler_invsr import InvSamplerSR
 from tests.conftest import PIPELINE_TINY, PROJECT
 from tests.models.hub_stand_in import HubStandIn
-from utils.models import model_loading
+from utils.models import model_files
 from utils.models.downloading import INVSR_NOISE_PREDICTOR, SD_TURBO
 from utils.planning.errors import UserError
 
@@ -34,8 +34,8 @@ def published_files():
 @pytest.fixture
 def preset(tmp_path, monkeypatch):
     """The shipped preset with what differs for a small model: the predictor's shape, tiles, precision, and the stand-in's branch."""
-    monkeypatch.setattr(model_loading, "WEIGHTS", tmp_path / "weights")
-    monkeypatch.setattr(model_loading, "PROJECT", tmp_path)
+    monkeypatch.setattr(model_files, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(model_files, "PROJECT", tmp_path)
     config = OmegaConf.load(PROJECT / "configs" / "sample-sd-turbo.yaml")
     config.sd_pipe.params.revision = "main"
     config.model_start.params = json.loads((PREDICTOR / "config.json").read_text())["config"]

@@ -1,5 +1,6 @@
 """The form and the schema it is made from."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,18 +11,20 @@ import pytest
 
 from utils.page.sessions import Sessions
 from utils.page.settings_form import SettingsForm
-from utils.page.shared_sampler import LoadingState, SharedSampler
+from utils.page.shared_sampler import SharedSampler
 from utils.planning.checked_settings import make_settings, with_overrides
+from utils.planning.model_spec import ModelSpec
 from utils.planning.presets import preset_values
 from utils.planning.schedule import timesteps_for
 from utils.planning.settings import COLOR_FIXES, OFFERED, OPTIONS, Settings
+
+SPEC = ModelSpec("stand-in", 4, 8, 4, 16, (1, 1000), False)
 
 
 @cache  # Gradio takes a second for each
 def form_of(settings: Settings, lq_multiple: int = 16, has_text: bool = False) -> SettingsForm:
     shared: Any = SharedSampler(lambda *_: None, settings)  # type: ignore[arg-type, return-value]
-    shared.state = LoadingState("ready", "")
-    shared.get = lambda stop=None: SimpleNamespace(spec=SimpleNamespace(lq_multiple=lq_multiple, has_text=has_text))
+    shared._sampler = SimpleNamespace(spec=replace(SPEC, lq_multiple=lq_multiple, has_text=has_text))
     with gr.Blocks():
         return SettingsForm(shared, Sessions(Path("nowhere")))
 
@@ -155,3 +158,29 @@ def test_the_preset_is_named_while_the_form_shows_one():
     assert form._refresh(*values(form, fidelity=0.5))[form._preset] == "Faithful"
     assert form._refresh(*values(form, fidelity=0.4))[form._preset] is None
     assert form._refresh(*values(form, seed=-1))[form._preset] is None
+
+
+def suited(form: SettingsForm, to: Settings, **changed: Any) -> dict[str, Any]:
+    """What the form shows after another model, with those settings, has taken the place of the one it was made for."""
+    held, before = values(form, **changed), form._shared.settings
+    form._shared.settings = to
+    try:
+        updates = form._suit_model(form._followed.value, *held)
+    finally:
+        form._shared.settings = before
+    return {name: updates[widget]["value"] for name, widget in widgets(form).items() if "value" in updates.get(widget, {})}
+
+
+def test_the_form_takes_the_settings_of_another_model_and_keeps_what_was_changed():
+    form = form_of(make_settings({"timesteps": [200], "color_fix": "wavelet"}))
+    other = make_settings({"timesteps": [200, 100], "color_fix": "none", "seed": 9, "pretrained_model_name_or_path": "elsewhere"})
+    now = suited(form, other, color_fix="ycbcr")
+    assert (now["timesteps"], now["color_fix"], now["seed"]) == (2, "ycbcr", 9)
+    assert suited(form, form._shared.settings, color_fix="ycbcr") == {}  # the same model: nothing is filled in
+
+
+def test_what_another_model_cannot_do_is_not_kept():
+    form = form_of(make_settings({"pch_size": 64}), 16)
+    now = suited(form, make_settings({"pch_size": 128}), pch_size=72, seed=3)
+    assert (now["pch_size"], now["seed"]) == (128, 3)
+    assert suited(form, make_settings({"pch_size": 128}), seed=-1) == {}  # what no model can do is left to be put right

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -95,3 +96,136 @@ def test_how_long_runs_take_is_learnt_from_those_before(monkeypatch):
     assert shared.seconds_for(100) == pytest.approx(10)  # type: ignore[arg-type]
     shared.note_rate(1000, 400.0)
     assert shared.seconds_for(100) == pytest.approx(40, rel=0.01)  # type: ignore[arg-type]  # the larger run counts more
+
+
+# ---- another model ----
+
+OTHER = make_settings({"seed": 2})
+
+
+class Standing(SimpleNamespace):
+    """A sampler that can be watched by a weak reference."""
+
+
+def made_of(settings, announce, on_download):
+    return Standing(**vars(stand_in(settings, announce)))
+
+
+def loaded(make) -> SharedSampler:
+    shared = SharedSampler(make, make_settings({"seed": 1}))
+    shared.start()
+    shared.get()
+    return shared
+
+
+def settled(shared: SharedSampler) -> None:
+    """Wait for the switch that was asked for."""
+    for _ in range(1000):
+        if shared.wanted is None:
+            return
+        threading.Event().wait(0.01)
+    pytest.fail("the switch does not end")
+
+
+def test_the_model_before_is_freed_before_the_next_one_is_loaded():
+    made, still_there = [], []
+
+    def make(*arguments):
+        still_there.extend(old() is not None for old in made)
+        sampler = made_of(*arguments)
+        made.append(weakref.ref(sampler))
+        return sampler
+
+    shared = loaded(make)
+    shared.switch(OTHER)
+    settled(shared)
+    assert (len(made), still_there) == (2, [False])
+    assert shared.settings == shared.get().settings == OTHER
+    assert (shared.state.phase, shared.refusal) == ("ready", "")
+
+
+def test_a_switch_waits_for_the_run_in_progress_and_runs_that_wait_get_the_new_model():
+    shared, got = loaded(made_of), []
+
+    def run():
+        with shared.lent(threading.Event()) as sampler:
+            got.append(sampler.settings.seed)
+
+    waiting = threading.Thread(target=run)
+    with shared.lent(threading.Event()) as sampler:
+        shared.switch(OTHER)
+        with pytest.raises(UserError, match="being loaded"):
+            shared.switch(OTHER)
+        assert shared.get() is sampler and shared.wanted == OTHER
+        del sampler
+    settled(shared)
+    waiting.start()
+    waiting.join(10)
+    assert got == [2]
+
+
+def test_a_run_whose_turn_comes_has_the_model_that_is_there_then():
+    shared, held, got = loaded(made_of), threading.Event(), []
+    loads = shared._make
+
+    def slow(*arguments):
+        assert held.wait(10)
+        return loads(*arguments)
+
+    shared._make = slow
+    shared.switch(OTHER)
+    while shared.state.phase != "loading":
+        threading.Event().wait(0.01)
+    assert shared.spec is None
+    waiting = threading.Thread(target=lambda: got.append(shared.get().settings.seed))
+    waiting.start()
+    held.set()
+    waiting.join(10)
+    assert got == [2]
+
+
+def test_a_model_that_cannot_be_loaded_leaves_its_place_to_the_one_before():
+    def make(settings, *others):
+        if settings["seed"] == 2:
+            raise UserError("The model is damaged.")
+        return made_of(settings, *others)
+
+    shared = loaded(make)
+    shared.switch(OTHER)
+    settled(shared)
+    assert shared.refusal == "The model is damaged. The model from before is in use again."
+    assert shared.state.phase == "ready" and shared.get().settings.seed == shared.settings.seed == 1
+
+
+def test_where_neither_can_be_loaded_everybody_is_told_and_another_one_may_be_tried():
+    works = [True, False, False, True]
+
+    def make(*arguments):
+        if works.pop(0):
+            return made_of(*arguments)
+        raise UserError("The disk is gone.")
+
+    shared = loaded(make)
+    shared.switch(OTHER)
+    settled(shared)
+    with pytest.raises(UserError, match="The disk is gone"):
+        shared.get()
+    shared.switch(OTHER)
+    settled(shared)
+    assert shared.get().settings.seed == 2
+
+
+def test_a_model_s_rate_is_not_that_of_the_next_one(monkeypatch):
+    monkeypatch.setattr("utils.page.shared_sampler.work", lambda plan: plan)
+    shared = loaded(made_of)
+    shared.note_rate(10, 1.0)
+    shared.switch(OTHER)
+    settled(shared)
+    assert shared.seconds_for(100) is None  # type: ignore[arg-type]
+
+
+def test_whoever_waits_for_a_model_when_the_program_ends_is_let_go():
+    shared = SharedSampler(made_of, make_settings())
+    shared.closing.set()
+    with pytest.raises(Cancelled):
+        shared.get()

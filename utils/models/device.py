@@ -1,6 +1,8 @@
 """Where the networks run and with which numbers; decided once, when a model is loaded."""
 
+import ctypes
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -68,8 +70,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def free_memory(device: torch.device) -> None:
-    """Give back what is no longer used, so that a smaller attempt finds it."""
+    """Give back what is no longer used, so that a smaller attempt, or another model, finds it."""
     gc.collect()
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)  # glibc keeps freed memory for the process otherwise
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":

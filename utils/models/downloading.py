@@ -35,20 +35,22 @@ _PARTIAL = ".incomplete"
 class RemoteFiles:
     """Files of one hub repository at one revision (a commit, or a branch that is resolved to a commit when it is fetched).
 
-    `patterns` are file names, `*` allowed; `licence` is one sentence that says where to read the terms.
+    `patterns` are file names, `*` allowed; `licence` is one sentence that says where to read the terms; `size` is about how many bytes they are,
+    for telling it before the hub can be asked.
     """
 
     repo_id: str
     revision: str
     patterns: tuple[str, ...]
     licence: str
+    size: int = 0
 
     @property
     def page(self) -> str:
         return f"{_endpoint()}/{self.repo_id}"
 
 
-# Half precision: the published sampler runs these networks in half precision, and the files are half the size (2.58 GB).
+# Half precision: the published sampler runs these networks in half precision, and the files are half the size.
 SD_TURBO = RemoteFiles(
     repo_id="stabilityai/sd-turbo",
     revision="b261bac6fd2cf515557d5d0707481eafa0485ec2",
@@ -64,12 +66,14 @@ SD_TURBO = RemoteFiles(
         "vae/diffusion_pytorch_model.fp16.safetensors",
     ),
     licence="Stability AI Community License, commercial use only under its conditions: https://huggingface.co/stabilityai/sd-turbo/blob/main/LICENSE.md",
+    size=2_580_000_000,
 )
 INVSR_NOISE_PREDICTOR = RemoteFiles(
     repo_id="OAOA/InvSR",
     revision="main",
     patterns=("noise_predictor_sd_turbo_v5.pth",),
     licence="S-Lab License 1.0, non-commercial use only: https://github.com/zsyOAOA/InvSR/blob/master/LICENSE",
+    size=135_000_000,
 )
 
 
@@ -179,6 +183,12 @@ def missing_files(remote: RemoteFiles, folder: Path) -> list[str]:
     if (manifest["revision"], manifest["patterns"]) != (remote.revision, list(remote.patterns)):
         return list(remote.patterns)
     return [file["name"] for file in manifest["files"] if _size(folder / file["name"]) != file["size"]]
+
+
+def bytes_here(remote: RemoteFiles, folder: Path) -> int:
+    """How many bytes of `remote` lie in `folder`, in whole files and in those that still grow."""
+    names = [name for pattern in remote.patterns for name in (pattern, f"{pattern}.*{_PARTIAL}")]
+    return sum(map(_size, {path for name in names for path in Path(folder).glob(name)}))
 
 
 def describe(remote: RemoteFiles, folder: Path) -> Announcement:

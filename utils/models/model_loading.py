@@ -1,7 +1,7 @@
 """From settings to networks in memory: found or fetched, checked, loaded once."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -16,15 +16,13 @@ from utils.models.denoising import Conditioning, Denoiser, sample
 from utils.models.device import choose_device, choose_dtype, choose_vae_dtype
 from utils.models.downloading import INVSR_NOISE_PREDICTOR, SD_TURBO, RemoteFiles, fetch
 from utils.models.latent_resnet import LatentResNet
+from utils.models.model_files import find_local, published_pipeline, published_predictor
 from utils.models.part_loading import load_part, load_scheduler_config
 from utils.models.predictor_loading import PredictorFiles, load_noise_predictor, read_predictor_files
 from utils.models.wavelet_latents import WaveletLatents
 from utils.planning.errors import UserError
 from utils.planning.model_spec import RESNET, WAVELETS, ModelSpec, read_config, read_model_spec
 from utils.planning.settings import Settings
-
-PROJECT = Path(__file__).resolve().parents[2]
-WEIGHTS = PROJECT / "weights"
 
 BOTH_SIDES = 2.0
 """A guidance that needs the positive and the negative conditioning."""
@@ -114,11 +112,10 @@ def _try_out(model: Model, conditioning: Conditioning) -> None:
 
 def find_pipeline(settings: Settings, fetch: Fetch) -> Path:
     """The folder of the diffusion model: a local one, or SD-Turbo's after its download."""
+    if part := published_pipeline(settings):
+        return fetch(part.remote, part.folder)
     name = settings.sd_pipe.params.pretrained_model_name_or_path
-    folder = _find_local(name)
-    if folder is None and name == SD_TURBO.repo_id:
-        revision = settings.sd_pipe.params.revision or SD_TURBO.revision
-        return fetch(replace(SD_TURBO, revision=revision), WEIGHTS / "sd-turbo")
+    folder = find_local(name)
     if folder is None or not folder.is_dir():
         raise UserError(f"There is no model folder {_shown(name)}; name one in diffusers layout, or {SD_TURBO.repo_id}, which is downloaded.")
     return folder
@@ -130,31 +127,15 @@ def find_predictor(settings: Settings, folder: Path, fetch: Fetch) -> PredictorF
     Only the published checkpoint is downloaded, and only to its place among the project's weights: its bare name or that path asks for it.
     """
     name = settings.model_start.ckpt_path or str(folder / "noise_predictor")
-    path = _find_local(name)
+    path = find_local(name)
     (published,) = INVSR_NOISE_PREDICTOR.patterns
-    if path is None and (name == published or (WEIGHTS / published).resolve() in _places(name)):
-        path = fetch(INVSR_NOISE_PREDICTOR, WEIGHTS) / published
+    if path is None and (part := published_predictor(settings)):
+        path = fetch(part.remote, part.folder) / published
     if path is not None and path.is_dir():
         path = next((file for kind in ("*.safetensors", "*.pth") for file in sorted(path.glob(kind))), None)
     if path is None:
         raise UserError(f"There is no noise predictor at {_shown(name)}; set ckpt_path to a checkpoint, or to {published}, which is downloaded.")
     return read_predictor_files(path, settings.model_start.params)
-
-
-def _find_local(name: str) -> Path | None:
-    """`name` as a path that exists: as it is, else within the project's folder."""
-    return next((path for path in _places(name) if path.exists()), None)
-
-
-def _places(name: str) -> Iterator[Path]:
-    """Where `name` may lie on this machine; nowhere if no file can have that name: too long, with a NUL, in the home of nobody."""
-    for folder in (Path.cwd(), PROJECT):
-        try:
-            path = (folder / Path(name).expanduser()).resolve()
-            path.exists()
-        except (OSError, RuntimeError, ValueError):
-            continue
-        yield path
 
 
 def _shown(name: str) -> str:

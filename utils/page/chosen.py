@@ -34,8 +34,8 @@ class Chosen:
 
 def read(path: Path, shared: SharedSampler) -> Picture:
     """The picture in the file. UserError if it cannot be used."""
-    scale = shared.get().spec.scale if shared.state.phase == "ready" else 1
-    return load(path, int(shared.settings.max_output_megapixels * 1e6), scale)
+    spec = shared.spec
+    return load(path, int(shared.settings.max_output_megapixels * 1e6), spec.scale if spec else 1)
 
 
 def choose(path: Path, shared: SharedSampler) -> Chosen:

@@ -28,11 +28,14 @@ def heading(title: str, explanation: str) -> str:
     return f'<h1 class="sr-title">{text(title)}</h1><p class="sr-explanation">{text(explanation)}</p>'
 
 
-def model_line(state: LoadingState, settings: Settings) -> str:
-    """How loading stands, in a few words, and under which terms the model may be used."""
+def model_line(state: LoadingState, settings: Settings, preset: str = "") -> str:
+    """How loading stands, in a few words, and under which terms the model may be used. It is another text for another preset."""
     words = "The model could not be loaded" if state.phase == "failed" else state.sentence
-    notes = "".join(f"<p>{_linked(note)}</p>" for note in licences(settings))
-    return f'<div class="sr-model {state.phase}" role="status"><span class="sr-dot"></span>{text(words)}</div><div class="sr-licences">{notes}</div>'
+    notes = "".join(f"<p>{_linked(note, 'the terms')}</p>" for note in licences(settings))
+    return (
+        f'<div class="sr-model {state.phase}" role="status" data-preset="{text(preset)}"><span class="sr-dot"></span>{text(words)}</div>'
+        f'<div class="sr-licences">{notes}</div>'
+    )
 
 
 def loading_error(state: LoadingState) -> str:
@@ -51,13 +54,29 @@ def licences(settings: Settings) -> list[str]:
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> str:
-    """Names and values in two columns."""
-    cells = "".join(f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in rows)
+    """Names and values in two columns; addresses in values are links."""
+    cells = "".join(f"<dt>{text(name)}</dt><dd>{_linked(value)}</dd>" for name, value in rows)
     return f'<dl class="sr-facts">{cells}</dl>'
 
 
 def picture(uri: str, description: str, css_class: str) -> str:
     return f'<img class="sr-{css_class}" src="{uri}" alt="{text(description)}" decoding="sync">'
+
+
+def card(name: str, standing: str, is_current: bool, meaning: str, content: str) -> str:
+    """One of several things to choose from: what it is called and how it stands, what it is for, and content (HTML)."""
+    current = " current" if is_current else ""
+    head = f'<p class="sr-card-head"><strong>{text(name)}</strong><span class="sr-chip{current}" role="status">{text(standing)}</span></p>'
+    return f'<div class="sr-card">{head}{f"<p>{text(meaning)}</p>" if meaning else ""}{content}</div>'
+
+
+def folded(summary: str, words: str) -> str:
+    """Words that are shown when somebody asks for them."""
+    return f'<details class="sr-folded"><summary>{text(summary)}</summary><p>{text(words)}</p></details>'
+
+
+def paragraph(words: str) -> str:
+    return f'<p class="sr-paragraph">{text(words)}</p>'
 
 
 def notice(sentence: str) -> str:
@@ -103,5 +122,6 @@ def reasons(sentences: Iterable[str]) -> str:
     return f'<ul class="sr-reasons">{"".join(f"<li>{text(sentence)}</li>" for sentence in sentences)}</ul>'
 
 
-def _linked(note: str) -> str:
-    return _ADDRESS.sub(lambda match: f'<a href="{match[0]}" target="_blank" rel="noopener noreferrer">the terms</a>', text(note))
+def _linked(words: str, label: str = "") -> str:
+    """Words with their addresses as links, called `label` or by the address itself."""
+    return _ADDRESS.sub(lambda match: f'<a href="{match[0]}" target="_blank" rel="noopener noreferrer">{label or match[0]}</a>', text(words))

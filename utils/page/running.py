@@ -199,8 +199,8 @@ def _work(shared: SharedSampler, job: _Job, overrides: Mapping[str, Any], stop: 
         news.put(item)
 
     try:
-        with shared.turn(stop, lambda before: tell(Waiting(before))):
-            news.put(job(shared.get(stop).with_settings(**overrides), tell))
+        with shared.lent(stop, lambda before: tell(Waiting(before))) as loaded:
+            news.put(job(loaded.with_settings(**overrides), tell))
     except Exception as error:  # the reader raises it
         news.put(error)
 

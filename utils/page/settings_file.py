@@ -12,7 +12,7 @@ from utils.planning.errors import UserError
 from utils.planning.settings import DOTTED_NAMES, OFFERED, OPTIONS, Settings, value_of
 
 FILE_NAME = "settings.yaml"
-_HEADER = "# How to upscale; the model is chosen where the program is started.\n"
+_HEADER = "# How to upscale; the model is chosen apart from it.\n"
 _LARGEST = 2**16  # bytes
 _DEEPEST = 8  # groups within groups
 _LARGEST_SEED = 2**53 - 1  # the whole numbers that browsers have

@@ -14,6 +14,7 @@ from utils.page.sessions import Sessions
 from utils.page.shared_sampler import SharedSampler
 from utils.planning.checked_settings import with_overrides
 from utils.planning.errors import UserError
+from utils.planning.plan import check_model_can
 from utils.planning.presets import DECIDED, PRESETS, preset_of, preset_values
 from utils.planning.schedule import PUBLISHED, timesteps_for
 from utils.planning.settings import AUTO, BASICS, DOTTED_NAMES, OFFERED, OPTIONS, Settings, leaves, matters, value_of
@@ -26,6 +27,8 @@ _LARGEST_EXACT = 2**53 - 1  # whole numbers of browsers
 _TYPES = {name: dict(leaves())[DOTTED_NAMES[name]].type for name in OFFERED}
 _AUTOMATIC = {name: f"{name}:{AUTO}" for name in OFFERED if _TYPES[name] == float | str}
 """Settings that are a number or "auto", with the name of the widget that decides which."""
+_OF_THE_MODEL = ("pch_size", "timesteps")
+"""Settings of which a model cannot do every value."""
 _DEFAULTS = Settings()
 _LIGHT: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 _THROW_DICE = "() => Math.floor(Math.random() * 2 ** 31)"
@@ -46,9 +49,8 @@ class SettingsForm:
 
     def __init__(self, shared: SharedSampler, sessions: Sessions) -> None:
         self._shared, self._sessions = shared, sessions
-        self._settings = _as_shown(shared.settings)
         self._widgets: dict[str, Any] = {}
-        self._base = gr.State(self._settings)
+        self._base, self._followed = gr.State(self._settings), gr.State(self._settings)
         self._dice = gr.Button("⚄ Roll", size="sm", elem_id="dice")  # beside the seed
         self._preset = gr.Radio(
             list(PRESETS),
@@ -89,9 +91,14 @@ class SettingsForm:
         """What `showing` updates."""
         return [self._base, self._preset, *self._widgets.values()]
 
-    def suit_model_after(self, event: Any) -> None:
-        """Offer what the loaded model can do, after an event that may have loaded it."""
-        event.then(self._suit_model, self.inputs, list(self._widgets.values()), **_LIGHT)
+    def suit_model_on(self, listen: Any) -> Any:
+        """Follow the model in place when `listen`, as in `component.change`, tells that it may be another; the event, for what is to come after."""
+        return listen(self._suit_model, [self._followed, *self.inputs], [self._followed, *self.outputs], **_LIGHT)
+
+    @property
+    def _settings(self) -> Settings:
+        """Those of the page, with the model in place."""
+        return _as_shown(self._shared.settings)
 
     # ---- making ----
 
@@ -131,9 +138,9 @@ class SettingsForm:
 
     def _values(self, name: str, current: float) -> list[tuple[str, float]]:
         """The usual values of a setting, of chopping sizes those that the model can do, as far as it is known; and the one that is set."""
-        usual = OPTIONS[name]["usual"]
-        if name == "pch_size" and self._shared.state.phase == "ready":
-            usual = [size for size in usual if size % self._shared.get().spec.lq_multiple == 0]
+        usual, spec = OPTIONS[name]["usual"], self._shared.spec
+        if name == "pch_size" and spec:
+            usual = [size for size in usual if size % spec.lq_multiple == 0]
         return [(f"{value:g}", value) for value in sorted({current, *usual})]
 
     def _is_visible(self, name: str, values: Mapping[str, Any]) -> bool:
@@ -143,7 +150,8 @@ class SettingsForm:
 
     def _matters(self, name: str, values: Mapping[str, Any]) -> bool:
         """`matters`, with the loaded model."""
-        if OPTIONS[name]["needs_text"] and not (self._shared.state.phase == "ready" and self._shared.get().spec.has_text):
+        spec = self._shared.spec
+        if OPTIONS[name]["needs_text"] and not (spec and spec.has_text):
             return False
         return matters(name, values)
 
@@ -195,13 +203,32 @@ class SettingsForm:
         except UserError as error:
             raise gr.Error(explained(error), print_exception=False) from None
 
-    def _suit_model(self, *values: Any) -> Updates:
+    def _suit_model(self, followed: Settings, *values: Any) -> Updates:
+        """Offer what the model in place can do; if it came with other settings, they take the place of those that the visitor has not changed."""
+        settings = self._settings
+        if settings != followed and (suited := self._kept(followed, settings, *values)):
+            return {self._followed: settings, **self.showing(suited)}
         shown = self._shown(values[1:])
-        updates: Updates = {self._widgets["pch_size"]: gr.update(choices=self._values("pch_size", shown["pch_size"]))}
+        sizes = gr.update(choices=self._values("pch_size", shown["pch_size"]))
+        updates: Updates = {self._followed: settings, self._widgets["pch_size"]: sizes}
         for name in OFFERED:
             if OPTIONS[name]["needs_text"]:
                 updates[self._widgets[name]] = gr.update(visible=self._is_visible(name, shown))
         return updates
+
+    def _kept(self, before: Settings, settings: Settings, base: Settings, *held: Any) -> Settings | None:
+        """`settings` with what the form shows other than `before`, as far as the model can do it; None if it shows what no model can."""
+        changed = {name: value for name, value in self._given(base, held).items() if value != _plain(value_of(before, DOTTED_NAMES[name]))}
+        try:
+            kept = with_overrides(settings, changed)
+        except UserError:  # said beside the plan
+            return None
+        try:
+            if spec := self._shared.spec:
+                check_model_can(kept, spec)
+        except UserError:
+            return with_overrides(settings, {name: value for name, value in changed.items() if name not in _OF_THE_MODEL})
+        return kept
 
     # ---- between widgets and settings ----
 
@@ -251,8 +278,12 @@ def _shown_values(settings: Settings) -> dict[str, Any]:
 
 def _unused(name: str, base: Settings) -> Any:
     """What a setting is sent as while it does not matter: as it was, or off where it would matter by being sent."""
-    value = value_of(_DEFAULTS if OPTIONS[name]["turns_on"] else base, DOTTED_NAMES[name])
-    return list(value) if name == "timesteps" else value
+    return _plain(value_of(_DEFAULTS if OPTIONS[name]["turns_on"] else base, DOTTED_NAMES[name]))
+
+
+def _plain(value: Any) -> Any:
+    """A setting's value as an override: timesteps are a list there."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _sentence(meaning: str) -> str:

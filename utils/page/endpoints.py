@@ -23,7 +23,7 @@ _BATCHES_AT_ONCE = 4
 _STOPPED = "It was stopped, and nothing was kept of it."
 _KINDS = {name: dict(leaves())[DOTTED_NAMES[name]].type for name in OFFERED}
 _PICTURE = "The picture, as an untouched file: PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF or HEIC."
-_EXAMPLE = {"path": "picture.png", "orig_name": "picture.png", "meta": {"_type": "gradio.FileData"}}
+_EXAMPLE = {"path": "picture.png", "url": "picture.png", "orig_name": "picture.png", "meta": {"_type": "gradio.FileData"}}
 
 
 @dataclass(frozen=True)

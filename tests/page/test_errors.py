@@ -57,6 +57,13 @@ def a_real_failure_to_divide() -> BaseException:
     return caught.value
 
 
+def test_what_was_explained_before_keeps_its_id(caplog):
+    caplog.set_level("INFO")
+    sentence = explained(UserError("Use a larger picture"))
+    assert explained(UserError(sentence)) == sentence
+    assert len(caplog.text.splitlines()) == 1
+
+
 def test_the_rest_is_ours_and_its_words_stay_in_the_log(caplog):
     sentence = explained(RuntimeError("secret detail"))
     assert sentence.startswith("Something went wrong in the program") and "secret" not in sentence

@@ -5,8 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -15,17 +14,15 @@ from utils.jobs.inputs import Inputs
 from utils.jobs.job import STOPPED, Job, Watcher
 from utils.jobs.options import JobOptions
 from utils.jobs.pipeline import Stopped
-from utils.page.cost import work
 from utils.page.display import thumbnail
 from utils.page.errors import explained, in_labels
 from utils.page.shared_sampler import Cancelled, SharedSampler
+from utils.page.turn_taker import ModelChanged, TurnTaker
 from utils.planning.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from sampler_invsr import InvSamplerSR
-    from utils.jobs.job import Upscaled
     from utils.jobs.report import Row, Summary
     from utils.pictures.picture import Picture
 
@@ -99,13 +96,13 @@ class BatchRun:
 
     def _run(self, overrides: Mapping[str, Any], options: JobOptions) -> None:
         try:
-            upscaler = _TurnTaker(self._shared, overrides, self._stop, self._on_read, self._on_made)
+            upscaler = TurnTaker(self._shared, overrides, self._stop, self._on_read, self._on_made)
             self.begun = time.monotonic()
             job = Job(self._inputs, self._out_folder, upscaler, options)
             job.run(1, Watcher(self._on_tile, self._on_row, self._on_end, self._stop))
         except (Cancelled, Stopped):
             pass
-        except _ModelChanged:
+        except ModelChanged:
             self.message = _MODEL_CHANGED
         except Exception as error:
             self.message = explained(error)
@@ -131,8 +128,6 @@ class BatchRun:
     def _on_tile(self, path: Path, done: int, total: int, preview: np.ndarray) -> None:
         file = self._file(path)
         file.status, file.part = "working", done / total
-        if self._shared.closing.is_set():
-            self._stop.set()
 
     def _on_row(self, row: Row) -> None:
         file = self._file(row.input)
@@ -144,57 +139,3 @@ class BatchRun:
     def _on_end(self, summary: Summary) -> None:
         if summary.stopped not in ("", STOPPED):
             self.message = explained(UserError(summary.stopped))
-
-
-class _ModelChanged(BaseException):
-    """Ends a job whose model is no longer the shared one. Not an Exception, so that nothing takes it for a failure of the file."""
-
-
-class _TurnTaker:
-    """The shared sampler as a job's upscaler. It has the model for one picture at a time, and keeps no hold of one that is no longer shared."""
-
-    def __init__(
-        self,
-        shared: SharedSampler,
-        overrides: Mapping[str, Any],
-        stop: threading.Event,
-        on_read: Callable[[Path, Picture], None],
-        on_made: Callable[[Path, Picture], None],
-    ) -> None:
-        self._shared, self._overrides, self._stop = shared, overrides, stop
-        self._on_read, self._on_made = on_read, on_made
-        first = shared.get(stop)
-        self._first = weakref.ref(first)
-        self._identity = first.with_settings(**overrides).identity()
-        self._paths: dict[int, Path] = {}  # of pictures that were read and not yet upscaled
-
-    def identity(self) -> Mapping[str, Any]:
-        return self._identity
-
-    def read(self, path: Path, tolerant: bool) -> Picture:
-        picture = self._sampler().read(path, tolerant)
-        self._paths[id(picture)] = path
-        self._on_read(path, picture)
-        return picture
-
-    def upscaled(self, picture: Picture, on_tile: Callable[[int, int, np.ndarray], None]) -> Upscaled:
-        path = self._paths.pop(id(picture))
-        try:
-            with self._shared.turn(self._stop):
-                start = time.perf_counter()
-                result = self._sampler().upscaled(picture, on_tile)
-                self._shared.note_rate(work(result.plan), time.perf_counter() - start)
-        except Cancelled:
-            self._stop.set()  # for the job's other threads
-            raise Stopped from None
-        self._on_made(path, result.picture)
-        return result
-
-    def _sampler(self) -> InvSamplerSR:
-        try:
-            sampler = self._shared.get(self._stop)
-        except Cancelled:  # another model is being loaded, and nobody waits for it here any more
-            raise Stopped from None
-        if sampler is not self._first():
-            raise _ModelChanged
-        return sampler.with_settings(**self._overrides)

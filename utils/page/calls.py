@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -17,21 +16,18 @@ import gradio as gr
 from utils.jobs.inputs import Inputs
 from utils.jobs.naming import folded, possible_names
 from utils.jobs.options import JobOptions
-from utils.jobs.pipeline import Stopped
 from utils.jobs.report import REPORT_CSV, REPORT_JSON, Row
+from utils.page.archive import pack
 from utils.page.running import Advanced, Finished, Waiting, upscale
 from utils.page.sessions import Sessions
 from utils.page.shared_sampler import SharedSampler
+from utils.page.turn_taker import ModelChanged, TurnTaker
 from utils.page.turns import MOST_WAITING, Cancelled
 from utils.page.uploads import uploaded
 from utils.planning.errors import UserError
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from sampler_invsr import InvSamplerSR
-    from utils.jobs.job import Upscaled
-    from utils.pictures.picture import Picture
+    pass
 
 MOST_FILES = 500
 """Of one batch."""
@@ -78,7 +74,9 @@ class Calls:
             given, results = folder / "given", folder / "results"
             names = _copied(paths, given)
             rows = self._run_job(Inputs(given, names), results, overrides, stop)
-            zipped = _zipped(results, rows, folder / ZIP_NAME)
+            zipped = folder / ZIP_NAME
+            made = [row.output for row in rows if row.output is not None]
+            pack({path.relative_to(results).as_posix(): path for path in (*made, results / REPORT_CSV, results / REPORT_JSON)}, zipped)
             for finished in (given, results):
                 shutil.rmtree(finished, ignore_errors=True)
             return _file(zipped), [row.relative_to(given, results) for row in rows]
@@ -113,31 +111,13 @@ class Calls:
             finished += 1
             progress((finished, len(inputs.names)), "Upscaling", unit="files")
 
-        sampler = self._shared.get(stop).with_settings(**overrides)
-        rows = Job(inputs, results, _InTurn(sampler, self._shared, stop), JobOptions()).run(watcher=Watcher(on_row=on_row, stop=stop))
+        try:
+            rows = Job(inputs, results, TurnTaker(self._shared, overrides, stop), JobOptions()).run(watcher=Watcher(on_row=on_row, stop=stop))
+        except ModelChanged:
+            raise UserError("The model was changed meanwhile; call again for results of the new one.") from None
         if stop.is_set():
             raise Cancelled
         return rows
-
-
-class _InTurn:
-    """A sampler for a job that has the model for one picture at a time, so that others get their turns in between."""
-
-    def __init__(self, sampler: InvSamplerSR, shared: SharedSampler, stop: threading.Event) -> None:
-        self.read, self.identity = sampler.read, sampler.identity
-        self._sampler, self._shared, self._stop = sampler, shared, stop
-
-    def upscaled(self, picture: Picture, on_tile: Callable[[int, int, np.ndarray], None]) -> Upscaled:
-        def on_tile_while_open(done: int, total: int, preview: np.ndarray) -> None:
-            if self._shared.closing.is_set():
-                self._stop.set()
-            on_tile(done, total, preview)
-
-        try:
-            with self._shared.turn(self._stop):
-                return self._sampler.upscaled(picture, on_tile_while_open)
-        except Cancelled:
-            raise Stopped from None
 
 
 def _copied(paths: Sequence[Path], folder: Path) -> tuple[PurePosixPath, ...]:
@@ -149,15 +129,6 @@ def _copied(paths: Sequence[Path], folder: Path) -> tuple[PurePosixPath, ...]:
         names[folded(name)] = name
         shutil.copyfile(path, folder / name)
     return tuple(names.values())
-
-
-def _zipped(results: Path, rows: Sequence[Row], target: Path) -> Path:
-    """The results and their report, not compressed further: pictures cannot be."""
-    outputs = [row.output for row in rows if row.output is not None]
-    with zipfile.ZipFile(target, "x", zipfile.ZIP_STORED) as archive:
-        for path in (*outputs, results / REPORT_CSV, results / REPORT_JSON):
-            archive.write(path, path.relative_to(results).as_posix())
-    return target
 
 
 def _file(path: Path) -> dict[str, Any]:

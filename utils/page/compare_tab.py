@@ -262,7 +262,7 @@ class _Sheet:
             self._closely = self.spot is not None and max(result.after.size) > WIDTH
             self._add_column("Before", "The picture, enlarged bicubically", result.before, result.after.size, 0)
         self.seconds.append(result.seconds)
-        self._add_column(title, f"{words}. {result.seconds:.1f} s", result.after, result.after.size, len(self.seconds))
+        self._add_column(title, f"{words}. {result.seconds:.1f}\u00a0s", result.after, result.after.size, len(self.seconds))
         if result.file:
             self.files.append(result.file.rename(result.file.with_name(f"{result.file.stem} {title}.png")))
 

@@ -10,6 +10,8 @@ from utils.planning.errors import UserError
 from utils.planning.settings import OPTIONS
 
 LOG = logging.getLogger("invsr.page")
+REQUEST = re.compile(r" \((request [0-9a-f]{8})\)$")
+"""The request id at the end of a sentence."""
 _OUT_OF_MEMORY = "There was not enough memory; use a smaller picture or a smaller chopping size."
 
 _LABELS = {name: rules["label"] for name, rules in OPTIONS.items() if rules["label"]}
@@ -24,6 +26,8 @@ def explained(error: BaseException, by_label: bool = True) -> str:
 
     by_label: call settings as the form does, and not as programs do.
     """
+    if isinstance(error, UserError) and REQUEST.search(str(error)):  # explained before: what could not be loaded is told to everybody
+        return str(error)
     request = secrets.token_hex(4)
     if isinstance(error, UserError):
         sentence = _ended(_FOLDERS.sub("", str(error)))

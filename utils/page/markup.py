@@ -5,13 +5,13 @@ import re
 from collections.abc import Iterable
 
 from utils.models.downloading import INVSR_NOISE_PREDICTOR, SD_TURBO
+from utils.page.errors import REQUEST
 from utils.page.shared_sampler import LoadingState
 from utils.planning.settings import Settings
 
 # Gradio reads the value of an HTML component as a template: braces and dollars of texts must not look like one.
 _TEMPLATE = str.maketrans({"{": "&#123;", "}": "&#125;", "$": "&#36;"})
 _ADDRESS = re.compile(r"https://[^\s<]+")
-_REQUEST = re.compile(r" \((request [0-9a-f]{8})\)$")
 
 _PICTURE_SIGN = (
     '<svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.2" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">'
@@ -94,7 +94,7 @@ def empty(sentence: str) -> str:
 
 def error(sentence: str) -> str:
     """A sentence of `errors.explained`, its request id set apart."""
-    words = _REQUEST.sub(r" <small>\1</small>", text(sentence))
+    words = REQUEST.sub(r" <small>\1</small>", text(sentence))
     return f'<p class="sr-error" role="alert">{words}</p>'
 
 

@@ -34,6 +34,8 @@ def theme() -> gr.themes.Base:
         block_title_text_weight="600",
         button_primary_background_fill="*primary_600",
         button_primary_background_fill_hover="*primary_700",
+        button_cancel_background_fill="#dc2626",
+        button_cancel_background_fill_hover="#b91c1c",
         button_secondary_background_fill="*neutral_200",
         button_secondary_background_fill_dark="*neutral_800",
         button_large_text_weight="600",

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import PROJECT
 from tests.jobs.enlarging import picture, pictures, run
 
-STARTING = 120  # seconds at most, on a machine that does much else
+STARTING = 300  # seconds at most, on a machine that does much else
 
 
 def started(command, target):
@@ -23,7 +23,9 @@ def started(command, target):
     process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + STARTING
     while process.poll() is None and not (manifest.exists() and manifest.stat().st_size > size):
-        assert time.monotonic() < deadline, "it does nothing"
+        if time.monotonic() > deadline:
+            process.kill()
+            pytest.fail("it does nothing")
         time.sleep(0.005)
     return process
 
@@ -56,7 +58,7 @@ def test_a_killed_job_ends_with_exactly_the_files_of_one_that_was_not(tmp_path, 
     run(source, tmp_path / "expected", keep_metadata=False, recursive=True)
     assert pictures(target) == pictures(tmp_path / "expected"), "a file differs, is missing, or was left half-written"
     rows = json.loads((target / "report.json").read_text())["files"]
-    assert len(rows) == count and {row["status"] for row in rows} == {"done", "skipped"}
+    assert len(rows) == count and {row["status"] for row in rows} <= {"done", "skipped"}
 
 
 @pytest.mark.slow
@@ -70,6 +72,30 @@ def test_a_killed_command_line_ends_with_exactly_the_files_of_one_that_was_not(t
     assert kill_and_resume(command(target), target, 20, 0.2, seed=2) == 20
     assert subprocess.run(command(tmp_path / "expected"), cwd=PROJECT).returncode == 0
     assert pictures(target) == pictures(tmp_path / "expected") and len(pictures(target)) == 30
+
+
+KILLED_WHILE_NAMING = """
+import os, sys
+from pathlib import Path
+from tests.jobs.enlarging import run
+link = os.link
+def link_and_die(part, path):
+    link(part, path)
+    os._exit(9)
+os.link = link_and_die
+run(Path(sys.argv[1]), Path(sys.argv[2]), keep_metadata=False)
+"""
+
+
+def test_a_job_killed_while_a_result_has_two_names_ends_with_one_for_each(tmp_path):
+    source, target = tmp_path / "in", tmp_path / "out"
+    for k in range(3):
+        picture(source / f"{k}.png", k)
+    assert subprocess.run([sys.executable, "-c", KILLED_WHILE_NAMING, source, target], cwd=PROJECT).returncode == 9
+    assert len(pictures(target)) == 2, "the result and what it was called until it was whole"
+    run(source, target, keep_metadata=False)
+    run(source, tmp_path / "expected", keep_metadata=False)
+    assert pictures(target) == pictures(tmp_path / "expected")
 
 
 def test_an_interrupt_leaves_whole_files_and_a_report_that_says_how_to_go_on(tmp_path):

@@ -238,8 +238,8 @@ def _quantisation(coefficients: np.ndarray) -> np.ndarray | None:
     """The steps of which coefficients [n,8,8] are multiples, [8,8]; None if they are of none.
 
     The likelihood of each quality against that of coefficients anywhere, after Fan and de Queiroz ("Identification of bitmap compression history",
-    2003): by the coarsest coefficients first, which tell most, then, for the likeliest qualities, by all. Coefficients nearest to 0 say nothing: those
-    of a smooth picture are small without JPEG too. Nor do means of blocks: those of a drawing in squares are multiples of 8 by themselves.
+    2003): by the coarsest coefficients first, which tell most, then, for the likeliest qualities, by all. Coefficients nearest to 0 say nothing:
+    those of a smooth picture are small without JPEG too. Nor do means of blocks: those of a drawing in squares are multiples of 8 by themselves.
     """
     rounded = np.rint(coefficients * 16) / 16 + np.float32(0)  # -0 becomes 0, so that equal blocks are equal bytes
     distinct = {block.tobytes(): block for block in rounded}  # blocks that repeat, as in a drawing, tell no more than one

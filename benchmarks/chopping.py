@@ -156,7 +156,7 @@ def seams(cases: dict[str, dict[str, Row]]) -> Iterator[str]:
         pairs = [(next(iter(rows.values())).seam, rows[method]) for rows in cases.values()]
         known = [(first, row.seam, row.seam_of_first) for first, row in pairs]
         scores = [(mine, first, there) for first, mine, there in known if first is not None and mine is not None and there is not None]
-        plain = sum(mine <= first for mine, first, _ in scores)
+        plain = sum(mine - first <= SAME_SCORE for mine, first, _ in scores)
         excess = [mine - there for mine, _, there in scores]
         yield f"| {method} | {len(scores)} | {plain} | {sum(value <= SAME_SCORE for value in excess)} | {max(excess, default=0):+.3f} |"
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import gradio as gr
 
@@ -25,9 +25,6 @@ from utils.page.turn_taker import ModelChanged, TurnTaker
 from utils.page.turns import MOST_WAITING, Cancelled
 from utils.page.uploads import uploaded
 from utils.planning.errors import UserError
-
-if TYPE_CHECKING:
-    pass
 
 MOST_FILES = 500
 """Of one batch."""

@@ -66,6 +66,12 @@ def address(page_files, tiny_config, allowed) -> str:
 
 
 @pytest.fixture
+def page(page: Page) -> Page:
+    page.set_default_timeout(SLOWEST)
+    return page
+
+
+@pytest.fixture
 def batch_page(page: Page, address: str) -> Page:
     page.goto(address)
     expect(page.locator("#model")).to_contain_text("ready on cpu", timeout=SLOWEST)

@@ -129,5 +129,5 @@ def test_a_file_for_rows_has_no_name_that_could_stay_behind(tmp_path, monkeypatc
 
 def test_no_room_is_said_in_a_sentence_before_the_first_row(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with pytest.raises(UserError, match=r"temporary file of [\d.]+ GB cannot be made in .*TMPDIR"):
+    with pytest.raises(UserError, match=r"temporary file of [\d.]+ GB cannot be written in .*TMPDIR"):
         new_rows((1, 3, 1 << 22, 1 << 24), CPU, on_disk=True)

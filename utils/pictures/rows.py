@@ -2,6 +2,8 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Protocol
 
 import torch
@@ -48,15 +50,10 @@ class RowsOnDisk:
         self.shape, self.device = shape, device
         batch, channels, h, w = shape
         self._row_bytes = 4 * w
-        size = batch * channels * h * self._row_bytes
-        try:
+        self._bytes = batch * channels * h * self._row_bytes
+        with self._errors_explained():
             self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as this does)
-            _reserve(self._file, size)
-        except OSError as error:
-            raise UserError(
-                f"A temporary file of {size / 1e9:.1f} GB cannot be made in {tempfile.gettempdir()} ({error.strerror or error});"
-                " make room there, or set the environment variable TMPDIR to a folder that has it."
-            ) from error
+            _reserve(self._file, self._bytes)
 
     def read(self, top: int, bottom: int) -> torch.Tensor:
         batch, channels, _, w = self.shape
@@ -67,13 +64,24 @@ class RowsOnDisk:
         return rows.to(self.device)
 
     def write(self, top: int, rows: torch.Tensor) -> None:
-        for index, plane in enumerate(rows.cpu().flatten(0, 1)):
-            self._go_to(index, top)
-            self._file.write(plane.contiguous().numpy().data)
+        with self._errors_explained():
+            for index, plane in enumerate(rows.cpu().flatten(0, 1)):
+                self._go_to(index, top)
+                self._file.write(plane.contiguous().numpy().data)
 
     def _go_to(self, index: int, row: int) -> None:
         """To a row of one of the B x C planes, which lie one after the other."""
         self._file.seek((index * self.shape[2] + row) * self._row_bytes)
+
+    @contextmanager
+    def _errors_explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"A temporary file of {self._bytes / 1e9:.1f} GB cannot be written in {tempfile.gettempdir()} ({error.strerror or error});"
+                " make room there, or set the environment variable TMPDIR to a folder that has it."
+            ) from error
 
 
 def _reserve(file: IO[bytes], size: int) -> None:

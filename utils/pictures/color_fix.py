@@ -1,8 +1,8 @@
 """Bringing the colours of a result back to those of its reference, the bicubic enlargement of the unpadded input.
 
 Results are sr [B,3,H,W] and inputs lq [B,3,h,w], both float32 in [0,1]; an input of the result's own size is its own reference. The fixes do not
-clamp. They go channel by channel, because at these sizes every further full picture counts. What a fix has to know of the whole picture is found first,
-so that it can then be applied to any rows of it.
+clamp. They go channel by channel, because at these sizes every further full picture counts. What a fix has to know of the whole picture is found
+first, so that it can then be applied to any rows of it.
 """
 
 from collections.abc import Callable, Iterator, Sequence

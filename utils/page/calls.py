@@ -93,8 +93,9 @@ class Calls:
     async def _done(self, session_id: str, work: Callable[[threading.Event], Answer]) -> Answer:
         self._sessions.leave_overdue()
         stop = self._sessions.begin_call(session_id)
-        try:  # the context is where the server looks up whose progress it is told of
-            return await asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, work, stop)
+        context = copy_context()  # where the server looks up whose progress it is told of
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: context.run(work, stop))
         finally:
             stop.set()
 

@@ -82,7 +82,7 @@ def single_running(page: Page) -> None:
             sample.resize((sample.width * 4, sample.height * 4), Image.Resampling.BICUBIC).save(large)
         choose(page, large)
     page.get_by_role("button", name="Process").click()
-    expect(page.locator("#status")).to_contain_text("s left", timeout=LONGEST)
+    expect(page.locator("#status")).to_contain_text(" left", timeout=LONGEST)
 
 
 def single_done(page: Page) -> None:

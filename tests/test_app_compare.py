@@ -166,7 +166,7 @@ def test_whole_pictures_are_zoomed_together_and_are_what_the_first_tab_makes(ope
     assert Path(event.value.path()).read_bytes() == row.output.read_bytes()
 
 
-def test_a_comparison_is_cancelled_and_what_was_finished_stays(open_page, picture):
+def test_a_comparison_is_cancelled_and_another_one_can_be_run(open_page, picture):
     choose(open_page, picture)
     open_page.get_by_role("tab", name="Compare").click()
     open_page.get_by_role("radio", name="All of it").check()

@@ -3,6 +3,7 @@
 import time
 
 from utils.page import markup
+from utils.page.describing import duration
 
 WAITING = markup.progress("Waiting for the model", None)
 
@@ -32,5 +33,5 @@ class Clock:
         words = f"{self._of}Tile {self._done} of {self._total} · {seconds:.0f} s"
         if self._done:
             left = (self._advanced - self._start) / self._done * (self._total - self._done)
-            words += f", about {max(left - (time.monotonic() - self._advanced), 1):.0f} s left"
+            words += f", about {duration(left - (time.monotonic() - self._advanced))} left"
         return markup.progress(words, self._done / self._total)

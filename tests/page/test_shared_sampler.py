@@ -4,6 +4,7 @@ import logging
 import threading
 import weakref
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -107,7 +108,7 @@ class Standing(SimpleNamespace):
     """A sampler that can be watched by a weak reference."""
 
 
-def made_of(settings, announce, on_download):
+def made_of(settings, announce, on_download) -> Any:
     return Standing(**vars(stand_in(settings, announce)))
 
 

@@ -18,7 +18,7 @@ TRANSFORM_BYTES = 450
 """The same for a model whose latents are a transform of the pixels: its networks work at the size of the input."""
 CANVAS_BYTES = 12
 """Memory for each pixel of what the networks make in a run, where it is in memory."""
-BLENDING_BYTES = 48
+BLENDING_BYTES = 32
 """Memory for each pixel of the rows of a result that tiles are still blended in: three colours and a weight, and copies of them."""
 RESULT_BYTES = 8
 """Memory for each pixel of a result, and of its image while a file of 8 bits is written."""

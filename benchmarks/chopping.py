@@ -112,6 +112,7 @@ def measured(sampler: "InvSamplerSR", case: Case, rounds: int) -> dict[str, Row]
             seconds = time.process_time() - start
             if number == 0:
                 sr, tiling = to_tensor(result.picture), tiling_of(result.plan)
+                assert tiling is not None  # results are of the model's own scale
                 first = sr if first is None else first
                 seams = (seam_score(rgb, tiling) for rgb in (sr, first, hr))
                 rows[method] = Row(result.plan, [seconds], psnr_rgb(sr, hr), *seams)

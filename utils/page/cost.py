@@ -18,7 +18,7 @@ NETWORK_BYTES = 5000
 """Memory of the networks for each output pixel of a tile in float32: what Stable Diffusion's VAE takes, which is most of it."""
 TRANSFORM_BYTES = 450
 """The same for a model whose latents are a transform of the pixels: its networks work at the size of the input."""
-BLENDING_BYTES = 48
+BLENDING_BYTES = 32
 """Memory for each pixel of the rows of a result that tiles are still blended in: three colours and a weight, and copies of them."""
 
 

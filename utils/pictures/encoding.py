@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 from PIL import Image
@@ -79,7 +79,8 @@ def _png(stream: IO[bytes], pixels: StoredPixels, picture: Picture, texts: Mappi
     if pixels.dtype == np.uint16:
         deep_png.write(stream, pixels, chunks)
     else:
-        _image(pixels).save(png_chunks.AfterHeader(stream, chunks), "PNG", compress_level=_PNG_EFFORT)
+        rest = cast(IO[bytes], png_chunks.AfterHeader(stream, chunks))  # all that Pillow asks of a stream for a PNG is that it can be written to
+        _image(pixels).save(rest, "PNG", compress_level=_PNG_EFFORT)
 
 
 def _webp(stream: IO[bytes], pixels: StoredPixels, picture: Picture, texts: Mapping[str, str] | None, notes: list[str]) -> None:

@@ -24,8 +24,8 @@ from gradio_client.exceptions import AppError, AuthenticationError
 from PIL import Image
 
 from sampler_invsr import InvSamplerSR
+from tests.conftest import PROJECT
 
-PROJECT = Path(__file__).resolve().parents[1]
 META = {"_type": "gradio.FileData"}
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from utils.page.cost import free_memory, memory, tile_work, work
+from utils.page.cost import available_memory, memory, tile_work, work
 from utils.planning.checked_settings import make_settings
 from utils.planning.memory import STRETCH
 from utils.planning.model_spec import ModelSpec
@@ -54,4 +54,4 @@ def test_a_larger_result_takes_more_memory_and_a_smaller_one_hardly_less():
 
 
 def test_this_machine_has_memory():
-    assert free_memory(torch.device("cpu")) > 0
+    assert available_memory(torch.device("cpu")) > 0

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from utils.page.shared_sampler import Cancelled, SharedSampler
+from utils.page.shared_sampler import SharedSampler
+from utils.page.turns import Cancelled
 from utils.planning.checked_settings import make_settings
 from utils.planning.errors import UserError
 

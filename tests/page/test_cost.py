@@ -48,9 +48,9 @@ def test_memory_is_that_of_the_networks_or_of_the_picture_whichever_is_more():
     assert huge.is_on_disk and memory(huge, TRANSFORM, torch.float32) < 4e9
 
 
-def test_a_larger_result_takes_more_memory_and_a_smaller_one_what_it_is_reduced_from():
+def test_a_larger_result_takes_more_memory_and_a_smaller_one_hardly_less():
     native, small, large = (memory(plan_of(1000, sf=sf), TRANSFORM, torch.float32) for sf in (4, 2, 8))
-    assert small == native < large
+    assert small < native < large
 
 
 def test_this_machine_has_memory():

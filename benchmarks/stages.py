@@ -180,7 +180,6 @@ def _consistency_table(folder: Path) -> str:
     from utils.evaluation.lr_sets import make_lr
     from utils.evaluation.picture_sets import find_tree
     from utils.metrics.fidelity import psnr_rgb
-    from utils.pictures.analysis import measure
     from utils.pictures.degradations import Degradation
     from utils.pictures.stages import run_stages
     from utils.planning.adaptive import auto_consistency
@@ -191,7 +190,7 @@ def _consistency_table(folder: Path) -> str:
         pixels = _original(folder / name)
         for kind, degradation in NOISY_INPUTS.items():
             small = make_lr(pixels, Degradation(SCALE, **degradation), seed=0)
-            noise = measure(small).noise
+            noise = sampler.measure(small).noise
             auto, _ = auto_consistency(noise)
             hr, lq = _tensor(pixels), _tensor(small)
             enlarged = Enlarged(hr, lq, sampler.sample_image(lq), {})

@@ -113,11 +113,12 @@ expected = sampler.upscale(picture).picture
 def limit(megabytes):
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + megabytes * 2**20, resource.RLIM_INFINITY))
-limit(150)
+limit(65)
 fewer = sampler.upscale(picture)
 assert np.abs(fewer.picture.astype(int) - expected).max() <= 1
 print(fewer.plan.tile_batch, fewer.plan.patch, *fewer.warnings)
 print(fewer.plan.reasons[-1])
+limit(150)
 smaller = sampler.upscale(np.tile(picture, (2, 2, 1)), pch_size=256, extra_bs=1)
 print(smaller.plan.tile_batch, smaller.plan.patch, *smaller.warnings)
 try:

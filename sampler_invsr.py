@@ -104,12 +104,14 @@ class InvSamplerSR:
         stats: the picture's, from `measure`. Without them a picture is decoded and measured only if a decision depends on it: for all others
         its size is enough, so that a plan is as quick as reading a header.
         """
+        return self._plan(image, self._with_overrides(overrides), stats)
+
+    def _plan(self, image: Source, settings: Settings, stats: ImageStats | None = None, tolerant: bool = False) -> Plan:
         from utils.pictures.reading import picture_size
 
-        settings = self._with_overrides(overrides)
         if isinstance(image, str | Path) and (stats or not needs_statistics(settings)):
             return make_plan(picture_size(image), settings, self.spec, stats)
-        picture = self._read(image, settings)
+        picture = self._read(image, settings, tolerant)
         if stats is None and needs_statistics(settings):
             stats = self._measure(picture)
         return make_plan(picture.size, settings, self.spec, stats)
@@ -144,7 +146,8 @@ class InvSamplerSR:
         """What `inference` with the same arguments would do with every file, and about how long it would take. Nothing is written."""
         from utils.jobs.forecast import forecast
 
-        return forecast(self._job(in_path, out_path, options), self.plan)
+        job = self._job(in_path, out_path, options)
+        return forecast(job, lambda path: self._plan(path, self.settings, tolerant=job.options.tolerant))
 
     def sample_image(self, lq: torch.Tensor, eps: Draws | None = None) -> torch.Tensor:
         """[B,3,h,w] in [0,1], any size -> [B,3,H,W] in [0,1], of the plan's output size: all from padding to the last resizing, before rounding.
@@ -399,7 +402,8 @@ class InvSamplerSR:
         from utils.pictures.reading import from_pil, load
 
         if isinstance(image, str | Path):
-            return load(image, int(settings.max_output_megapixels * 1e6), self.spec.scale, tolerant=tolerant)
+            most = int(settings.max_output_megapixels * 1e6)
+            return load(image, most, self.spec.scale, tolerant=tolerant, check=lambda size: check_output_size(size, settings, self.spec))
         if isinstance(image, Image):
             check_output_size((image.height, image.width), settings, self.spec)
             return from_pil(image)

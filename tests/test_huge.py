@@ -129,8 +129,17 @@ def test_a_large_picture_takes_little_more_than_its_result():
     assert megabytes("8 bits", 1024, 16) < 300
 
 
+def test_a_small_picture_enlarged_to_the_same_size_takes_no_more():
+    assert megabytes("8 bits", 256, 16, "sf=16") < 300
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["8 bits", "16 bits, alpha"])
 def test_16k(kind):
     """16384 x 16384 within 4 GB beyond the loaded program."""
     assert megabytes(kind, 4096, 1) < 4000
+
+
+@pytest.mark.slow
+def test_16k_of_a_small_picture():
+    assert megabytes("8 bits", 1024, 1, "sf=16") < 4000

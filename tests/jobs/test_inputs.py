@@ -1,7 +1,7 @@
 """Which files a job is about."""
 
 import os
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -51,6 +51,13 @@ def test_what_is_no_ordinary_file_is_not_opened(tmp_path):
     os.mkfifo(tmp_path / "b")  # opening it would wait for ever
     inputs = find_inputs(tmp_path, tmp_path / "out")
     assert "not an ordinary file" in inputs.refused[PurePosixPath("a.png")] and names(inputs) == ["a.png"]
+
+
+def test_what_is_no_ordinary_file_is_no_picture_of_its_own_either(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    for path in (tmp_path / "a.png", Path("/dev/null")):
+        with pytest.raises(UserError, match="not an ordinary file; name a picture"):
+            find_inputs(path, tmp_path / "out")
 
 
 def test_one_picture_is_a_job_of_its_own(tmp_path):

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.jobs.enlarging import Enlarger, job, picture, pictures, run, tree
+from utils.jobs.fingerprints import file_hash
 from utils.jobs.job import Watcher
 from utils.pictures.provenance import read_texts
 from utils.planning.errors import UserError
@@ -324,6 +325,14 @@ def test_shards_are_parts_of_the_whole(source, tmp_path):
 
 
 # ---- what happens while it runs ----
+
+
+def test_a_file_too_large_to_be_a_picture_is_not_even_hashed(source, tmp_path, monkeypatch):
+    with (source / "c.png").open("wb") as stream:
+        stream.truncate(2**28 + 1)
+    monkeypatch.setattr("utils.jobs.fingerprints.file_hash", lambda path: pytest.fail("read") if path.name == "c.png" else file_hash(path))
+    rows = run(source, tmp_path / "out")
+    assert [row.status for row in rows] == ["done"] * 3 + ["failed"] and "up to 256 MiB" in rows[3].message
 
 
 def test_a_picture_that_vanishes_fails_alone(source, tmp_path):

@@ -1,5 +1,6 @@
 """Pictures too large to be held at once: the stages over stretches of rows, read from memory or from a file, give what they give of the whole."""
 
+import errno
 import os
 from dataclasses import replace
 
@@ -125,6 +126,16 @@ def test_a_file_for_rows_has_no_name_that_could_stay_behind(tmp_path, monkeypatc
     rows = new_rows((1, 3, 8, 8), CPU, on_disk=True)
     rows.write(0, noise(1, 3, 8, 8))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_folder_for_temporary_files_is_said_in_a_sentence(monkeypatch):
+    def none():
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._get_default_tempdir", none)
+    with pytest.raises(UserError, match=r"cannot be written \(No usable temporary directory.*TMPDIR"):
+        new_rows((1, 3, 8, 8), CPU, on_disk=True)
 
 
 def test_no_room_is_said_in_a_sentence_before_the_first_row(tmp_path, monkeypatch):

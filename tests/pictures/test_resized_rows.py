@@ -28,6 +28,14 @@ def test_stretches_are_resized_as_the_whole_picture_is(size, target, rows):
     torch.testing.assert_close(at_size(picture, target, rows), bicubic_antialiased(picture, target).clamp(0, 1), atol=2e-5, rtol=0)
 
 
+def test_an_enlargement_comes_in_pieces_no_larger_than_a_stretch(monkeypatch):
+    monkeypatch.setattr("utils.pictures.bands.STRETCH", 30 * 90)
+    picture = torch.rand(2, 3, 40, 30, generator=torch.Generator().manual_seed(0))
+    pieces = [piece for _, piece in resized([(0, picture[..., :25, :]), (25, picture[..., 25:, :])], 40, (160, 90))]
+    assert max(2 * piece.shape[-2] * 90 for piece in pieces) <= 30 * 90 and len(pieces) > 10
+    torch.testing.assert_close(torch.cat(pieces, 2), bicubic_antialiased(picture, (160, 90)).clamp(0, 1), atol=2e-5, rtol=0)
+
+
 @given(size=st.tuples(sides, sides), target=st.tuples(sides, sides))
 def test_flat_stays_flat_and_nothing_leaves_the_range(size, target):
     flat = at_size(torch.full((1, 3, *size), 0.37), target)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from utils.pictures.reading import check_file_size
 from utils.planning.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ def file_state(path: Path) -> FileState:
     except OSError as error:
         raise UserError(f"{path} cannot be looked at ({error.strerror}); check its name and permissions.") from error
     return FileState(state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+def input_hash(path: Path, state: FileState) -> str:
+    """`file_hash` of a picture that is to be read; UserError, too, for one that will not be, before hours are spent on it."""
+    check_file_size(path.name, state.size)
+    return file_hash(path)
 
 
 def file_hash(path: Path) -> str:

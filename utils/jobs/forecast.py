@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from utils.jobs.fingerprints import file_hash, file_state
+from utils.jobs.fingerprints import file_state, input_hash
 from utils.planning.errors import UserError
 
 if TYPE_CHECKING:
@@ -66,8 +66,7 @@ def _look_at(job: Job, name: PurePosixPath, make_plan: Callable[[Path], Plan]) -
     try:
         if name in job.inputs.refused:
             raise UserError(job.inputs.refused[name])
-        file_state(path)
-        sha256 = file_hash(path)
+        sha256 = input_hash(path, file_state(path))
         output, claim = job.choose_target(name, sha256)
         if job.is_unchanged(claim, sha256):
             return FileForecast(path, output, message="done before and unchanged.")

@@ -37,6 +37,8 @@ def find_inputs(in_path: Path, out_folder: Path, recursive: bool = False) -> Inp
         if not in_path.exists():
             raise UserError(f"{in_path} does not exist; name a picture or a folder of pictures.")
         if not in_path.is_dir():
+            if not in_path.is_file():  # reading it might never end
+                raise UserError(f"{in_path} is not an ordinary file; name a picture or a folder of pictures.")
             return Inputs(in_path.parent, (PurePosixPath(in_path.name),), alone=True)
         _check_apart(in_path, out_folder, recursive)
         refused: dict[PurePosixPath, str] = {}

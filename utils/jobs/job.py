@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol
 
-from utils.jobs.fingerprints import FileState, data_hash, file_hash, file_state
+from utils.jobs.fingerprints import FileState, data_hash, file_hash, file_state, input_hash
 from utils.jobs.inputs import Inputs
 from utils.jobs.manifest import Entry, Manifest
 from utils.jobs.naming import folded, name_outputs, possible_names
@@ -215,7 +215,7 @@ class Job:
         if work.name in self.inputs.refused:
             raise UserError(self.inputs.refused[work.name])
         before = file_state(work.path)
-        work.input_sha256 = file_hash(work.path)
+        work.input_sha256 = input_hash(work.path, before)
         work.target, claim = self.choose_target(work.name, work.input_sha256)
         if self.is_unchanged(claim, work.input_sha256):
             work.entry, work.skipped = claim, True

@@ -57,6 +57,11 @@ class Stretch:
         return around[..., (self.top - self.first) * scale : (self.bottom - self.first) * scale, :]
 
 
+def rows_at_once(pixels_a_row: int) -> int:
+    """As many rows of a result as are worked on at once."""
+    return max(1, STRETCH // pixels_a_row)
+
+
 def stretches(shape: Sequence[int], h: int, reach: int) -> Iterator[Stretch]:
     """From top to bottom, over a result of shape [B,C,H,W] and its input of `h` rows; H is a multiple of them.
 

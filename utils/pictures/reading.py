@@ -68,16 +68,25 @@ def picture_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         return _upright_size(_header(stream)[0])
 
 
-def load(path: str | os.PathLike[str], max_output_pixels: int, scale: int, *, tolerant: bool = False) -> Picture:
+def load(
+    path: str | os.PathLike[str],
+    max_output_pixels: int,
+    scale: int,
+    *,
+    tolerant: bool = False,
+    check: Callable[[tuple[int, int]], None] = lambda size: None,
+) -> Picture:
     """The first frame of the file. UserError for a file that is missing, empty, unreadable, damaged, no picture, or too large.
 
     Too large means that (h*scale) * (w*scale) is more than max_output_pixels, or that the file is beyond the limits above.
-    tolerant: of a damaged or incomplete file, the picture is what can be decoded, and a note says so.
+    tolerant: of a damaged or incomplete file, the picture is what can be decoded, and a note says so. check((h, w)), of the size as stored, may raise
+    before anything is decoded.
     """
     name = Path(path).name
     with _file(path) as stream:
         opened, notes = _header(stream)
         _check_size(name, opened.size, max_output_pixels, scale)
+        check((opened.size[1], opened.size[0]))
         _check_scans(stream, opened)
         if isinstance(opened, WideTiff):
             with contextlib.suppress(*([Exception] if tolerant else [])):  # Pillow may still read a part, if with eight bits
@@ -105,6 +114,12 @@ def from_pil(image: Image.Image) -> Picture:
         return decoded(image, [])
 
 
+def check_file_size(name: str, size: int) -> None:
+    """UserError if a file of so many bytes is not read."""
+    if size > MOST_BYTES:
+        raise UserError(f"{name} is too large: files may have up to {MOST_BYTES // 2**20} MiB; use a smaller picture.")
+
+
 @contextlib.contextmanager
 def _file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """The opened file; errors in the body are turned into sentences too."""
@@ -117,8 +132,7 @@ def _file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         if not path.is_file():
             raise UserError(f"{path} is not an ordinary file; give a picture file.")
         with path.open("rb") as stream:
-            if os.fstat(stream.fileno()).st_size > MOST_BYTES:
-                raise UserError(f"{path.name} is too large: files may have up to {MOST_BYTES // 2**20} MiB; use a smaller picture.")
+            check_file_size(path.name, os.fstat(stream.fileno()).st_size)
             yield stream
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
+from utils.pictures.bands import rows_at_once
 from utils.pictures.resampling import bicubic_antialiased
 
 Stretches = Iterator[tuple[int, torch.Tensor]]
@@ -13,23 +14,26 @@ Stretches = Iterator[tuple[int, torch.Tensor]]
 def resized(stretches: Iterable[tuple[int, torch.Tensor]], height: int, size: tuple[int, int]) -> Stretches:
     """The picture of `height` rows in [0,1] that comes in stretches, at `size` (H, W) in [0,1], likewise: the antialiased bicubic (a = -0.5).
 
-    Columns are resized in each stretch, and rows as soon as there are all that one is made of.
+    Columns are resized in each stretch, and rows as soon as there are all that one is made of; at most as many at once as are in a stretch, for
+    an enlargement has many times the pixels.
     """
     starts, weights = _row_weights(height, size[0])
-    ends = (starts + weights.shape[1]).clamp(max=height)
+    reach = torch.arange(weights.shape[1])
+    ends = (starts + len(reach)).clamp(max=height)
     held, first, done = torch.empty(0), 0, 0
     for top, rows in stretches:
         wide = bicubic_antialiased(rows, (rows.shape[-2], size[1]))
         held = torch.cat([held, wide], 2) if held.numel() else wide
         until = int(torch.searchsorted(ends, top + rows.shape[-2], right=True))
-        if until == done:
-            continue
-        places = (starts[done:until, None] + torch.arange(weights.shape[1])).clamp(max=first + held.shape[-2] - 1) - first
-        matrix = torch.zeros(until - done, held.shape[-2]).scatter_add_(1, places, weights[done:until])
-        yield done, (matrix.to(held.device) @ held).clamp_(0, 1)
-        done = until
-        if done < size[0]:
-            held, first = held[..., int(starts[done]) - first :, :], int(starts[done])
+        at_once = rows_at_once(len(rows) * size[1])
+        for start in range(done, until, at_once):
+            stop = min(start + at_once, until)
+            low, high = int(starts[start]), int(ends[stop - 1])
+            places = (starts[start:stop, None] + reach).clamp(max=high - 1) - low
+            matrix = torch.zeros(stop - start, high - low).scatter_add_(1, places, weights[start:stop])
+            yield start, (matrix.to(held.device) @ held[..., low - first : high - first, :]).clamp_(0, 1)
+        if until > done and (done := until) < size[0]:
+            held, first = held[..., int(starts[done]) - first :, :].clone(), int(starts[done])
 
 
 def _row_weights(length: int, target: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -78,8 +78,9 @@ class RowsOnDisk:
         try:
             yield
         except OSError as error:
+            where = f" in {tempfile.tempdir}" if tempfile.tempdir else ""  # of which there is none where no disk has room
             raise UserError(
-                f"A temporary file of {self._bytes / 1e9:.1f} GB cannot be written in {tempfile.gettempdir()} ({error.strerror or error});"
+                f"A temporary file of {self._bytes / 1e9:.1f} GB cannot be written{where} ({error.strerror or error});"
                 " make room there, or set the environment variable TMPDIR to a folder that has it."
             ) from error
 

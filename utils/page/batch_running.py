@@ -52,7 +52,7 @@ class BatchFile:
 class BatchRun:
     """One go at a batch. `thumbnails` is a folder in the one that holds all of the batch for the visitor.
 
-    begun: when it had the model, or None. message: why it ended early, for the visitor, or empty. changes: counts whatever is to be seen.
+    begun: when it had the model, or None. before: how many others have the model before the next picture. message: why it ended early, for the visitor, or empty. changes: counts whatever is to be seen.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class BatchRun:
         self._files = {name: files[name] for name in inputs.names}
         self.ended = threading.Event()
         self.begun: float | None = None
+        self.before = 0
         self.message = ""
         self.changes = 0
         for file in self._files.values():
@@ -96,7 +97,7 @@ class BatchRun:
 
     def _run(self, overrides: Mapping[str, Any], options: JobOptions) -> None:
         try:
-            upscaler = TurnTaker(self._shared, overrides, self._stop, self._on_read, self._on_made)
+            upscaler = TurnTaker(self._shared, overrides, self._stop, self._on_read, self._on_made, self._on_place)
             self.begun = time.monotonic()
             job = Job(self._inputs, self._out_folder, upscaler, options)
             job.run(1, Watcher(self._on_tile, self._on_row, self._on_end, self._stop))
@@ -124,6 +125,9 @@ class BatchRun:
     def _on_made(self, path: Path, picture: Picture) -> None:
         file = self._file(path)
         file.result_size, file.thumbnail = picture.size, thumbnail(picture, self._thumbnails)
+
+    def _on_place(self, before: int) -> None:
+        self.before = before
 
     def _on_tile(self, path: Path, done: int, total: int, preview: np.ndarray) -> None:
         file = self._file(path)

@@ -57,22 +57,16 @@ def build_page(shared: SharedSampler, folders: ServerFolders = _NO_FOLDERS, mode
     from utils.page.endpoints import add_endpoints
     from utils.page.models import Models, read_presets
     from utils.page.models_panel import ModelsPanel
-    from utils.page.sessions import Sessions
+    from utils.page.sessions import PARTS, Sessions, session_of
     from utils.page.settings_form import SettingsForm
     from utils.page.single_tab import SingleTab
     from utils.page.uploads import GuardedBlocks
 
-    # The compared results have their own, so that they and the one in the first tab do not replace each other.
-    sessions, compared = (Sessions(Path(gr.utils.get_upload_folder())) for _ in range(2))
-
-    def leave_overdue() -> None:
-        sessions.leave_overdue()
-        compared.leave_overdue()
+    sessions = Sessions(Path(gr.utils.get_upload_folder()))
 
     def leave(request: gr.Request) -> None:
-        sessions.leave(str(request.session_hash))
-        compared.leave(str(request.session_hash))
-        batch.leave(str(request.session_hash))
+        for part in PARTS:
+            sessions.leave(session_of(request, part))
 
     with GuardedBlocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
         with gr.Row(elem_classes="sr-head"):
@@ -86,7 +80,7 @@ def build_page(shared: SharedSampler, folders: ServerFolders = _NO_FOLDERS, mode
                 with gr.Tab("Batch"):
                     batch = BatchTab(shared, sessions, folders)
                 with gr.Tab("Compare"):
-                    compare = CompareTab(shared, compared, single)
+                    compare = CompareTab(shared, sessions, single)
             with gr.Column(scale=1, min_width=280), gr.Tabs(), gr.Tab("Settings"):
                 panel = ModelsPanel(models or Models(shared, read_presets(DEFAULT_CONFIG.parent), may_change=False))
                 form = SettingsForm(shared, sessions)
@@ -94,7 +88,7 @@ def build_page(shared: SharedSampler, folders: ServerFolders = _NO_FOLDERS, mode
             tab.connect(form)
         panel.follow(page, model_line, model_error)
         single.describe_after(form.suit_model_on(model_line.change))
-        page.load(leave_overdue, None, None, api_visibility="private", queue=False)
+        page.load(sessions.leave_overdue, None, None, api_visibility="private", queue=False)
         page.unload(leave)
         add_endpoints(shared, sessions)
     return page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=1, api_open=False)

@@ -28,8 +28,8 @@ class CountedTurns(SharedSampler):
     turns = 0
 
     @contextmanager
-    def turn(self, stop):
-        with super().turn(stop):
+    def turn(self, stop, *watch):
+        with super().turn(stop, *watch):
             self.turns += 1
             yield
 
@@ -91,7 +91,8 @@ def test_others_get_their_turn_between_two_files(shared, batch):
     run = go(shared, batch, threading.Event())
     assert run.ended.wait(60)
     assert shared.turns == 2  # one for each picture that could be read
-    assert shared._turn.acquire(timeout=1)
+    with shared.turn(threading.Event(), lambda before: pytest.fail("a turn was kept")):
+        pass
 
 
 def test_a_stopped_batch_keeps_what_is_done_and_goes_on_with_the_rest(shared, batch, monkeypatch):
@@ -122,7 +123,7 @@ def test_a_batch_ends_while_it_waits_for_its_turn_when_all_is_closed(shared, bat
         run = go(shared, batch, threading.Event())
         time.sleep(0.3)
         assert not run.ended.is_set()
-        shared.closing.set()
+        threading.Thread(target=shared.close, daemon=True).start()
         assert run.ended.wait(10)
     assert set(became(batch).values()) <= {"waiting", "failed"}
 

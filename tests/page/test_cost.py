@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from utils.page.cost import free_memory, memory, tile_work, work
+from utils.page.cost import available_memory, memory, tile_work, work
 from utils.planning.checked_settings import make_settings
 from utils.planning.memory import STRETCH
 from utils.planning.model_spec import ModelSpec
@@ -48,10 +48,10 @@ def test_memory_is_that_of_the_networks_or_of_the_picture_whichever_is_more():
     assert huge.is_on_disk and memory(huge, TRANSFORM, torch.float32) < 4e9
 
 
-def test_a_larger_result_takes_more_memory_and_a_smaller_one_what_it_is_reduced_from():
+def test_a_larger_result_takes_more_memory_and_a_smaller_one_hardly_less():
     native, small, large = (memory(plan_of(1000, sf=sf), TRANSFORM, torch.float32) for sf in (4, 2, 8))
-    assert small == native < large
+    assert small < native < large
 
 
 def test_this_machine_has_memory():
-    assert free_memory(torch.device("cpu")) > 0
+    assert available_memory(torch.device("cpu")) > 0

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from utils.page.running import Advanced, Begun, Finished, quick_look, upscale
-from utils.page.shared_sampler import Cancelled, LoadingState, SharedSampler
+from utils.page.shared_sampler import LoadingState, SharedSampler
+from utils.page.turns import Cancelled
 from utils.pictures.provenance import read_settings
 
 

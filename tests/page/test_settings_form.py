@@ -81,7 +81,7 @@ def test_the_scales_that_are_asked_for_most_are_shown_and_another_one_that_is_se
     assert [choice[1] for choice in widgets(form_of(make_settings()))["sf"].choices] == [2, 3, 4, 8]
     assert [choice[0] for choice in widgets(form_of(make_settings({"sf": 2.5})))["sf"].choices] == ["2", "2.5", "3", "4", "8"]
     form = form_of(make_settings())
-    updates = form._filled(make_settings({"sf": 6}))
+    updates = form.showing(make_settings({"sf": 6}))
     assert updates[widgets(form)["sf"]]["value"] == 6 and ("6", 6) in updates[widgets(form)["sf"]]["choices"]
 
 

@@ -1,6 +1,7 @@
 """Loading behind the page, and turns."""
 
 import logging
+import re
 import threading
 import weakref
 from types import SimpleNamespace
@@ -8,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from utils.page.shared_sampler import Cancelled, SharedSampler
+from utils.page.shared_sampler import SharedSampler
+from utils.page.turns import Cancelled
 from utils.planning.checked_settings import make_settings
 from utils.planning.errors import UserError
 
@@ -194,7 +196,7 @@ def test_a_model_that_cannot_be_loaded_leaves_its_place_to_the_one_before():
     shared = loaded(make)
     shared.switch(OTHER)
     settled(shared)
-    assert shared.refusal == "The model is damaged. The model from before is in use again."
+    assert re.fullmatch(r"The model is damaged\. \(request \w+\) The model from before is in use again\.", shared.refusal)
     assert shared.state.phase == "ready" and shared.get().settings.seed == shared.settings.seed == 1
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 from tests.pictures.icc_profiles import ADOBE_RGB, DISPLAY_P3, LINEAR_GREY
 from tests.pictures.picture_files import ENCODED, LAB, encoded, noise, smooth, tiff16
-from utils.pictures.encoding import encoded as result_bytes
+from utils.pictures.encoding import encode
 from utils.pictures.formats import OUTPUT_FORMATS
 from utils.pictures.picture import Picture
 from utils.pictures.provenance import read_settings
@@ -79,7 +79,9 @@ def originals() -> list[bytes]:
     for kind in OUTPUT_FORMATS:
         for result in (picture, grey):
             shown = result if kind.has_alpha else Picture(result.rgb, icc=result.icc, exif=result.exif, grey=result.grey)
-            files.append(result_bytes(shown, kind, {"settings": '{"seed": 1}'}, True)[0])
+            stream = io.BytesIO()
+            encode(stream, shown, kind, {"settings": '{"seed": 1}'}, True)
+            files.append(stream.getvalue())
     files += [path.read_bytes() for path in sorted(_ODD.glob("*.*")) if 0 < path.stat().st_size < 20_000 and path.suffix != ".csv"]
     return files
 
@@ -129,7 +131,7 @@ def read_all_ways(path: Path, turn: int) -> bool:
         _check_sentence(str(error))
         return False
     try:
-        result_bytes(picture, OUTPUT_FORMATS[turn % len(OUTPUT_FORMATS)], texts, True)
+        encode(io.BytesIO(), picture, OUTPUT_FORMATS[turn % len(OUTPUT_FORMATS)], texts, True)
     except UserError as error:
         assert "transparency" in str(error) or "at most" in str(error), error
     return True

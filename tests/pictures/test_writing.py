@@ -100,7 +100,7 @@ def test_a_file_that_appears_while_a_result_is_made_is_spared(tmp_path, monkeypa
         raise OSError(errno.EPERM, "Operation not permitted")
 
     with monkeypatch.context() as patch, pytest.raises(UserError, match=r"result\.png was not made by this program"):
-        patch.setattr("utils.pictures.writing.encoded" if where == "before" else "os.fsync", lambda *given: theirs() or (b"ours", []))
+        patch.setattr("utils.pictures.writing.encode" if where == "before" else "os.fsync", lambda *given: theirs() or [])
         if not links:
             patch.setattr("os.link", no_links)
         save(Picture(noise(4, 4, 3)), target, {})

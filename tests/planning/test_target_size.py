@@ -55,8 +55,12 @@ def test_the_networks_do_the_same_whatever_the_size_asked_for(asked, output, wor
 @pytest.mark.parametrize(
     ("size", "asked", "words"),
     [
-        ((3000, 3000), {"sf": 2}, r"Before it is reduced, the result would be 12000 x 12000 pixels \(144\.0 megapixels\), above the limit of 64"),
-        ((100, 100), {"longest_side": 9000}, r"The result would be 9000 x 9000 pixels \(81\.0 megapixels\), above the limit of 64"),
+        (
+            (3000, 3000),
+            {"sf": 2},
+            r"Before it is reduced, the result would be 12000 x 12000 pixels \(144\.0 megapixels, about 2\.4 GB of memory\), above",
+        ),
+        ((100, 100), {"longest_side": 9000}, r"The result would be 9000 x 9000 pixels \(81\.0 megapixels, about 2\.9 GB of memory\), above"),
         ((1000, 1000), {"sf": 10}, r"The result would be 10000 x 10000 pixels"),
     ],
 )

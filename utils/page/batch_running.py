@@ -16,8 +16,9 @@ from utils.jobs.options import JobOptions
 from utils.jobs.pipeline import Stopped
 from utils.page.display import thumbnail
 from utils.page.errors import explained, in_labels
-from utils.page.shared_sampler import Cancelled, SharedSampler
+from utils.page.shared_sampler import SharedSampler
 from utils.page.turn_taker import ModelChanged, TurnTaker
+from utils.page.turns import Cancelled
 from utils.planning.errors import UserError
 
 if TYPE_CHECKING:

@@ -20,22 +20,19 @@ from utils.page.batch_table import MOST_ROWS, table
 from utils.page.describing import duration
 from utils.page.drop_zone import drop_zone
 from utils.page.errors import explained
+from utils.page.events import LIGHT, NOT_STARTED, Updates
 from utils.page.server_folders import ServerFolders
-from utils.page.sessions import Sessions
+from utils.page.sessions import BATCH, Sessions, session_of
 from utils.page.settings_form import SettingsForm
 from utils.page.shared_sampler import SharedSampler
 from utils.page.upload_tree import received
-from utils.pictures.formats import OUTPUT_FORMATS
+from utils.pictures.formats import OUTPUT_FORMATS, format_named
 from utils.planning.errors import UserError
 
-Updates = dict[Any, Any]  # component -> its new value
-
 _EMPTY = "The files are listed here, and each row tells what becomes of its file."
-_NOT_STARTED = "This could not be started; try again in a few minutes if many others are waiting."
 _PULSE = 0.3  # seconds between two looks at a batch
 _TABLE_PULSE = 1.0  # seconds between two tables while no file is finished
 _MOST_BATCHES = 8  # that go on side by side; they take turns with the model
-_LIGHT: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 _UPLOADS, _SERVER = "My files", "A folder of the server"
 
 
@@ -87,11 +84,11 @@ class BatchTab:
         controls = [self._process, self._cancel, self._clear, self._format, *places, *sources]
         listed = [self._batch, self._about, *results, *controls]
 
-        self._zone.upload(self._receive, self._batch, listed, **_LIGHT)
+        self._zone.upload(self._receive, self._batch, listed, **LIGHT)
         named = [self._source.submit, self._source.blur, self._results.submit, self._results.blur]
-        gr.on(named, self._name_folder, [self._batch, *places], listed, **_LIGHT)
-        gr.on([self._from.input, self._clear.click], self._forget, self._from, listed, **_LIGHT)
-        run = self._process.click(self._begin, None, [self._status, *controls], **_LIGHT).then(
+        gr.on(named, self._name_folder, [self._batch, *places], listed, **LIGHT)
+        gr.on([self._from.input, self._clear.click], self._forget, self._from, listed, **LIGHT)
+        run = self._process.click(self._begin, None, [self._status, *controls], **LIGHT).then(
             self._run,
             [self._batch, *places, self._format, *form.inputs],
             [self._batch, self._about, *results],
@@ -101,18 +98,14 @@ class BatchTab:
             show_progress="minimal",
             show_progress_on=self._status,
         )
-        run.failure(lambda: markup.error(_NOT_STARTED), None, self._status, **_LIGHT)
-        run.then(self._end, [self._batch, self._from], controls, **_LIGHT)
-        self._cancel.click(self._stop, None, [self._status, self._cancel], **_LIGHT)
-
-    def leave(self, session_id: str) -> None:
-        """Stop the visitor's batch and delete its files."""
-        self._sessions.leave(_key(session_id))
+        run.failure(lambda: markup.error(NOT_STARTED), None, self._status, **LIGHT)
+        run.then(self._end, [self._batch, self._from], controls, **LIGHT)
+        self._cancel.click(self._stop, None, [self._status, self._cancel], **LIGHT)
 
     # ---- choosing ----
 
     def _receive(self, event: gr.EventData, request: gr.Request, batch: Batch | None) -> Updates:
-        key, notes = _key(request.session_hash), _about_lost(event.lost)
+        key, notes = session_of(request, BATCH), _about_lost(event.lost)
         if batch is None or batch.source or not batch.folder.exists():
             batch = Batch.within(self._sessions.new_folder(key))
         try:
@@ -137,7 +130,7 @@ class BatchTab:
         """The batch of these folders: the one that there is, or a new one."""
         pictures, target = self._folders.existing(source), self._folders.for_results(results) if results.strip() else None
         if batch is None or not batch.folder.exists() or (batch.source, batch.results) != (pictures, target):
-            batch = Batch.within(self._sessions.new_folder(_key(request.session_hash)))
+            batch = Batch.within(self._sessions.new_folder(session_of(request, BATCH)))
             batch.source, batch.results = pictures, target
         return batch
 
@@ -156,7 +149,7 @@ class BatchTab:
         return {**updates, self._about: about, **self._shown(batch, "")}
 
     def _forget(self, request: gr.Request, place: str) -> Updates:
-        self._sessions.leave(_key(request.session_hash))
+        self._sessions.leave(session_of(request, BATCH))
         return {
             self._batch: None,
             self._about: "",
@@ -175,7 +168,7 @@ class BatchTab:
     # ---- running ----
 
     def _begin(self, request: gr.Request) -> Updates:
-        self._sessions.go_on(_key(request.session_hash))
+        self._sessions.go_on(session_of(request, BATCH))
         return {
             self._process: gr.Button(visible=False),
             self._cancel: gr.Button(visible=True, interactive=True),
@@ -189,7 +182,7 @@ class BatchTab:
         self, request: gr.Request, batch: Batch | None, place: str, source: str, results: str, file_format: str, *values: Any
     ) -> Iterator[Updates]:
         """A batch from waiting to its results; also when it is stopped, these are those that were done."""
-        key = _key(request.session_hash)
+        key = session_of(request, BATCH)
         stop, start = self._sessions.run_stop(key), time.monotonic()
         try:
             if place == _SERVER:
@@ -197,7 +190,7 @@ class BatchTab:
             if batch is None or not batch.folder.exists():
                 raise UserError("The files are not kept any more; choose them again.")
             run = BatchRun(self._shared, batch.look(), batch.out_folder, batch.files, batch.thumbnails, stop)
-            run.start(self._form.overrides(values), JobOptions(recursive=True, format=_suffix(file_format)))
+            run.start(self._form.overrides(values), JobOptions(recursive=True, format=format_named(file_format).suffixes[0].removeprefix(".")))
             yield {self._batch: batch, **self._shown(batch, markup.progress("Waiting for the model", None))}
             yield from self._followed(run, batch, key, stop)
             yield {self._status: markup.progress("Packing the results", None)}
@@ -250,7 +243,7 @@ class BatchTab:
         }
 
     def _stop(self, request: gr.Request) -> Updates:
-        self._sessions.run_stop(_key(request.session_hash)).set()
+        self._sessions.run_stop(session_of(request, BATCH)).set()
         return {self._status: markup.progress("Stopping", None), self._cancel: gr.Button(interactive=False)}
 
     def _end(self, batch: Batch | None, place: str) -> Updates:
@@ -282,14 +275,3 @@ def _about_lost(names: Any) -> list[str]:
         return []
     named = ", ".join(PurePosixPath(str(name)).name for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return [f"Not uploaded: {named}. A file may be too large for this page, or the connection was cut."]
-
-
-def _suffix(name: str) -> str:
-    """Of the output format with that name, as JobOptions calls it."""
-    (suffix,) = (kind.suffixes[0] for kind in OUTPUT_FORMATS if kind.name == name)
-    return suffix.removeprefix(".")
-
-
-def _key(session_hash: str | None) -> str:
-    """The session of a visitor's batch: apart from that of the single picture, whose next run deletes the files of the one before it."""
-    return f"{session_hash} batch"

@@ -28,8 +28,7 @@ class Chosen:
 
     def check_kept(self) -> None:
         """UserError if the file was deleted meanwhile."""
-        if not self.path.exists():
-            raise UserError("The uploaded file is not kept any more; choose it again.")
+        _check_kept(self.path)
 
 
 def read(path: Path, shared: SharedSampler) -> Picture:
@@ -40,8 +39,12 @@ def read(path: Path, shared: SharedSampler) -> Picture:
 
 def choose(path: Path, shared: SharedSampler) -> Chosen:
     """The uploaded file, read but not yet measured. UserError if it cannot be used."""
-    if not path.exists():
-        raise UserError("The uploaded file is not kept any more; choose it again.")
+    _check_kept(path)
     picture = read(path, shared)
     channels = (1 if picture.grey else 3) + (picture.alpha is not None)
     return Chosen(path, preview_uri(picture), picture.size, describing.summary(picture), channels * picture.rgb.dtype.itemsize)
+
+
+def _check_kept(path: Path) -> None:
+    if not path.exists():
+        raise UserError("The uploaded file is not kept any more; choose it again.")

@@ -4,6 +4,7 @@ import time
 
 from utils.page import markup
 from utils.page.describing import duration
+from utils.page.running import Advanced, Begun, News, Waiting
 
 WAITING = markup.progress("Waiting for the model", None)
 
@@ -15,6 +16,15 @@ class Clock:
         self._of = f"{of}: " if of else ""
         self._done, self._total = 0, 0
         self.before = 0  # runs of others that come first
+
+    def hear(self, news: News) -> None:
+        """Follow the run by what it tells."""
+        if isinstance(news, Waiting):
+            self.before = news.before
+        elif isinstance(news, Begun):
+            self.start(news.total)
+        elif isinstance(news, Advanced):
+            self.advance(news.done)
 
     def start(self, total: int) -> None:
         self._total, self._start = total, time.monotonic()

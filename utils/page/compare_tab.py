@@ -16,15 +16,17 @@ from PIL import Image
 from utils.page import describing, markup
 from utils.page.chosen import Chosen
 from utils.page.clock import WAITING, Clock
-from utils.page.contact_sheet import WIDTH, Column, at_place, contact_sheet
+from utils.page.contact_sheet import WIDTH, Column, at_place, contact_sheet, fitted
 from utils.page.display import display_size, displayed, save_copy
 from utils.page.errors import explained
+from utils.page.events import LIGHT, NOT_STARTED, Updates
 from utils.page.place import PlacePicker
-from utils.page.running import LOOK_SIDE, Advanced, Begun, Finished, News, Waiting, quick_look, upscale
-from utils.page.sessions import Sessions
+from utils.page.running import LOOK_SIDE, Finished, News, quick_look, upscale
+from utils.page.sessions import COMPARISON, Sessions, session_of
 from utils.page.settings_form import SettingsForm
-from utils.page.shared_sampler import Cancelled, SharedSampler
+from utils.page.shared_sampler import SharedSampler
 from utils.page.single_tab import SingleTab
+from utils.page.turns import Cancelled
 from utils.page.variants import Variant, differences
 from utils.pictures.picture import Picture
 from utils.planning.checked_settings import with_overrides
@@ -32,25 +34,20 @@ from utils.planning.errors import UserError
 from utils.planning.presets import PRESETS, preset_values
 from utils.planning.settings import Settings
 
-Updates = dict[Any, Any]  # component -> its new value
-
 FEWEST, MOST = 2, 4
 _AT_ONCE = 4  # visitors
 _PART, _WHOLE = "Marked part", "Whole picture"
 _EMPTY = "Two to four ways of upscaling appear here side by side, beside the picture enlarged without a model."
 _NO_PICTURE = "Choose a picture here or in the tab “Single image”."
 _STOPPED = "Stopped. What was finished before is shown."
-_NOT_STARTED = "This could not be started; check the settings, or try again in a few minutes if many others are waiting."
 _CLOSEST = 4  # screen pixels for a pixel of the result, about, when a column of the sheet is zoomed as far as it goes
 _TEMPLATE, _LIVING = (Path(__file__).with_name(f"sheet.{kind}").read_text(encoding="utf-8") for kind in ("html", "js"))
-_LIGHT: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 
 
 class CompareTab:
     """Components of the tab, to be made where it is to appear. `connect` adds the events, after the single tab's."""
 
     def __init__(self, shared: SharedSampler, sessions: Sessions, single: SingleTab) -> None:
-        """sessions: of this tab alone, for each of its runs deletes the files of the one before it."""
         self._shared, self._sessions, self._single = shared, sessions, single
         self._kept, self._compared = gr.State([]), gr.State([])
         with gr.Row():
@@ -82,12 +79,12 @@ class CompareTab:
             "inputs": [self._single.chosen, self._variants, self._part, self._kept, *form.inputs],
             "outputs": [self._about, self._start],
         }
-        self._single.choice.then(self._show_choice, self._single.chosen, self._place.outputs, **_LIGHT).then(**describing_it, **_LIGHT)
-        gr.on([self._variants.change, self._part.change, *form.changes], **describing_it, **_LIGHT, trigger_mode="always_last")
+        self._single.choice.then(self._show_choice, self._single.chosen, self._place.outputs, **LIGHT).then(**describing_it, **LIGHT)
+        gr.on([self._variants.change, self._part.change, *form.changes], **describing_it, **LIGHT, trigger_mode="always_last")
         self._place.connect()
-        self._keep.click(self._add, [self._kept, self._variants, *form.inputs], [self._kept, self._variants, self._status], **_LIGHT)
-        self._sheet.use(self._use, self._compared, [self._status, *form.outputs], **_LIGHT)
-        run = self._start.click(self._begin, None, buttons + results, **_LIGHT).then(
+        self._keep.click(self._add, [self._kept, self._variants, *form.inputs], [self._kept, self._variants, self._status], **LIGHT)
+        self._sheet.use(self._use, self._compared, [self._status, *form.outputs], **LIGHT)
+        run = self._start.click(self._begin, None, buttons + results, **LIGHT).then(
             self._run,
             [self._single.chosen, self._place.spot, self._variants, self._part, self._kept, *form.inputs],
             results,
@@ -98,9 +95,9 @@ class CompareTab:
             show_progress_on=self._status,
         )
         # Cancelling counts as failure; both of these come when the browser is done with it, and only then can it start another run.
-        run.failure(self._explain_no_run, None, self._status, **_LIGHT)
-        run.then(self._end, None, buttons, **_LIGHT)
-        self._cancel.click(self._stop, None, [self._status, self._cancel], cancels=run, **_LIGHT)
+        run.failure(self._explain_no_run, None, self._status, **LIGHT)
+        run.then(self._end, None, buttons, **LIGHT)
+        self._cancel.click(self._stop, None, [self._status, self._cancel], cancels=run, **LIGHT)
 
     # ---- choosing ----
 
@@ -159,7 +156,7 @@ class CompareTab:
     # ---- running ----
 
     def _begin(self, request: gr.Request) -> Updates:
-        self._sessions.begin_run(_session_id(request))
+        self._sessions.begin_run(session_of(request, COMPARISON))
         return {
             self._start: gr.Button(visible=False),
             self._cancel: gr.Button(visible=True, interactive=True),
@@ -174,7 +171,7 @@ class CompareTab:
     def _run(
         self, request: gr.Request, chosen: Chosen | None, spot: tuple[float, float], titles: list[str], part: str, kept: list[Variant], *values: Any
     ) -> Iterator[Updates]:
-        session_id = _session_id(request)
+        session_id = session_of(request, COMPARISON)
         stop = self._sessions.run_stop(session_id)
         try:
             if chosen is None or self._why_not(chosen, titles):
@@ -190,12 +187,7 @@ class CompareTab:
                         sheet.add(variant.title, said, news)
                         yield {self._sheet: sheet.figures(), self._compared: [one.overrides for one in variants[: k + 1]]}
                         continue
-                    if isinstance(news, Waiting):
-                        clock.before = news.before
-                    if isinstance(news, Begun):
-                        clock.start(news.total)
-                    if isinstance(news, Advanced):
-                        clock.advance(news.done)
+                    clock.hear(news)
                     yield {self._status: clock.progress()}
             yield self._offered(sheet, chosen)
         except Cancelled:
@@ -227,13 +219,13 @@ class CompareTab:
         return {self._status: said, **self._form.showing(with_overrides(self._shared.settings, compared[number - 1]))}
 
     def _stop(self, request: gr.Request) -> Updates:
-        self._sessions.run_stop(_session_id(request)).set()
+        self._sessions.run_stop(session_of(request, COMPARISON)).set()
         return {self._status: markup.progress("Stopping", None), self._cancel: gr.Button(interactive=False)}
 
     def _explain_no_run(self, request: gr.Request) -> Updates:
-        if self._sessions.run_stop(_session_id(request)).is_set():
+        if self._sessions.run_stop(session_of(request, COMPARISON)).is_set():
             return {self._status: markup.notice(_STOPPED)}
-        return {self._status: markup.error(_NOT_STARTED)}
+        return {self._status: markup.error(NOT_STARTED)}
 
     def _end(self) -> Updates:
         return {self._start: gr.Button(visible=True), self._cancel: gr.Button(visible=False), self._keep: gr.Button(interactive=True)}
@@ -289,9 +281,4 @@ class _Sheet:
     def _looked_at(self, picture: Image.Image) -> list[Image.Image]:
         if self.spot is None or not self._closely:
             return [picture]
-        reduced = picture.resize((WIDTH, max(round(picture.height * WIDTH / picture.width), 1)), Image.Resampling.LANCZOS)
-        return [reduced, at_place(picture, self.spot)]
-
-
-def _session_id(request: gr.Request) -> str:
-    return str(request.session_hash)
+        return [fitted(picture), at_place(picture, self.spot)]

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
+from utils.planning.geometry import span_around
+
 WIDTH = 512
 """Pixels of a column."""
 _GAP = 24
@@ -26,7 +28,7 @@ def contact_sheet(columns: Sequence[Column]) -> Image.Image:
     """RGB, the columns side by side; pictures in the same place of each column begin at the same height."""
     texts = [[*_lines(column.title, _TITLE, _INK), *_lines(column.words, _SMALL, _FAINT)] for column in columns]
     text_height = max(sum(line.height for line in lines) for lines in texts) + _GAP // 2
-    pictures = [[_fitted(picture) for picture in column.pictures] for column in columns]
+    pictures = [[fitted(picture) for picture in column.pictures] for column in columns]
     rows = [max(picture.height for picture in row) for row in zip(*pictures, strict=True)]
     sheet = Image.new("RGB", (len(columns) * (WIDTH + _GAP) + _GAP, text_height + sum(rows) + _GAP * (len(rows) + 1)), _PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -44,14 +46,8 @@ def contact_sheet(columns: Sequence[Column]) -> Image.Image:
 
 def at_place(picture: Image.Image, spot: tuple[float, float]) -> Image.Image:
     """As much of the picture as a column holds in full size, around `spot` (down and right, in [0,1])."""
-    (top, bottom), (left, right) = (_span(part, length) for part, length in zip(spot, (picture.height, picture.width), strict=True))
+    (top, bottom), (left, right) = (span_around(part, length, WIDTH) for part, length in zip(spot, (picture.height, picture.width), strict=True))
     return picture.crop((left, top, right, bottom))
-
-
-def _span(part: float, length: int) -> tuple[int, int]:
-    side = min(WIDTH, length)
-    start = min(max(round(part * length - side / 2), 0), length - side)
-    return start, start + side
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,8 @@ def _lines(words: str, size: int, colour: str) -> Iterator[_Line]:
     yield _Line(line, size, colour)
 
 
-def _fitted(picture: Image.Image) -> Image.Image:
+def fitted(picture: Image.Image) -> Image.Image:
+    """The picture as a column shows it, reduced where it is wider than WIDTH."""
     if picture.width <= WIDTH:
         return picture
     return picture.resize((WIDTH, max(round(picture.height * WIDTH / picture.width), 1)), Image.Resampling.LANCZOS)

@@ -42,7 +42,7 @@ def memory(plan: Plan, spec: ModelSpec, dtype: torch.dtype) -> int:
     return max(canvas_memory(canvas, runs) + networks + blending, finishing_memory(canvas, output, runs))
 
 
-def free_memory(device: torch.device) -> int:
+def available_memory(device: torch.device) -> int:
     """Bytes that a run on this device can still have."""
     if device.type == "cuda":
         import torch

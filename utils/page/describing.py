@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from utils.models.downloading import readable_size
 from utils.page import markup
-from utils.page.cost import free_memory, memory
+from utils.page.cost import available_memory, memory
 from utils.page.display import progress_uri
 from utils.pictures.picture import Picture
 from utils.planning.adaptive import BLUR_OF_STEPS, NOISY
@@ -47,7 +47,7 @@ def prospect(plan: Plan, sampler: InvSamplerSR, seconds: float | None, pixel_byt
     work = [f"{tiles} tile{'s' if tiles > 1 else ''} of {plan.patch} × {plan.patch}"]
     if seconds is not None:
         work.append(f"about {duration(seconds)}")
-    needed, free = memory(plan, sampler.spec, sampler.dtype), free_memory(sampler.device)
+    needed, free = memory(plan, sampler.spec, sampler.dtype), available_memory(sampler.device)
     work.append(f"up to {readable_size(needed)} of memory")
     h, w = plan.output_size
     output = f"{wide_by_high(plan.output_size)} ({h * w / 1e6:.1f} megapixels), at most {readable_size(h * w * pixel_bytes)} as PNG"

@@ -12,7 +12,7 @@ from gradio.data_classes import ListFiles
 
 from utils.page.calls import MOST_FILES, Calls
 from utils.page.errors import explained
-from utils.page.sessions import Sessions
+from utils.page.sessions import Sessions, session_of
 from utils.page.shared_sampler import SharedSampler
 from utils.page.turns import Cancelled
 from utils.planning.settings import DOTTED_NAMES, OFFERED, OPTIONS, Settings, leaves, value_of
@@ -73,7 +73,7 @@ def _add(
     async def call(request: gr.Request, value: Any, *values: Any) -> Any:
         overrides = {name: _meant(name, held) for name, held in zip(OFFERED, values, strict=True) if held is not None}
         try:
-            return await work(str(request.session_hash), value, overrides)
+            return await work(session_of(request), value, overrides)
         except Cancelled:
             raise gr.Error(_STOPPED, print_exception=False) from None
         except Exception as error:

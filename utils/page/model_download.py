@@ -12,7 +12,7 @@ from typing import Literal
 from utils.models.downloading import fetch
 from utils.models.model_files import PROJECT, PublishedPart
 from utils.page.errors import explained
-from utils.page.shared_sampler import Cancelled
+from utils.page.turns import Cancelled
 from utils.planning.errors import UserError
 
 LOG = logging.getLogger("invsr.page")

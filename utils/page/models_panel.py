@@ -15,15 +15,13 @@ from utils.models.downloading import readable_size
 from utils.page import markup
 from utils.page.describing import duration
 from utils.page.errors import explained
+from utils.page.events import LIGHT, Updates
 from utils.page.model_download import Progress
 from utils.page.models import ModelPreset, Models
-
-Updates = dict[Any, Any]  # component -> its new value
 
 _SHARED = "One model is in memory, for everybody who uses this page. Using another one waits for the run in progress and then changes it for all."
 _FIXED = "One model is in memory, for everybody who uses this page. Who runs this server decides which."
 _OFTEN, _SELDOM = 0.5, 4.0  # seconds between two looks at how the models stand
-_LIGHT: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 
 
 @dataclass(frozen=True)
@@ -67,12 +65,12 @@ class ModelsPanel:
         self._line, self._error = line, error
         self._timer = gr.Timer(_OFTEN)
         outputs = [self._seen, self._timer, line, error, self._box, self._message, *(part for card in self._cards for part in card.components)]
-        page.load(self._news, self._seen, outputs, **_LIGHT)
-        self._timer.tick(self._news, self._seen, outputs, **_LIGHT)
+        page.load(self._news, self._seen, outputs, **LIGHT)
+        self._timer.tick(self._news, self._seen, outputs, **LIGHT)
         for card in self._cards:
             for button, action in ((card.use, self._models.use), (card.fetch, self._models.fetch), (card.cancel, self._models.cancel)):
                 if button:
-                    button.click(partial(self._act, action, card), None, outputs, **_LIGHT)
+                    button.click(partial(self._act, action, card), None, outputs, **LIGHT)
 
     def _act(self, action: Callable[[ModelPreset], None], card: _Card) -> Updates:
         refused = ""

@@ -6,11 +6,11 @@ from typing import Any
 import gradio as gr
 
 from utils.page import markup
+from utils.page.events import LIGHT
 from utils.page.running import LOOK_SIDE
 
 MIDDLE = (0.5, 0.5)
 _LIVING = Path(__file__).with_name("place.js").read_text(encoding="utf-8")
-_LIGHT: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 
 
 class PlacePicker:
@@ -30,8 +30,8 @@ class PlacePicker:
 
     def connect(self) -> Any:
         """Wire the events; the one after which `spot` is to be looked at."""
-        self._picture.place(self._pick, None, self.spot, **_LIGHT)
-        return self._picture.look(self._pick, None, self.spot, **_LIGHT)
+        self._picture.place(self._pick, None, self.spot, **LIGHT)
+        return self._picture.look(self._pick, None, self.spot, **LIGHT)
 
     def showing(self, uri: str, size: tuple[int, int]) -> dict[Any, Any]:
         """Updates that show the picture of `size` (h, w) with the mark in its middle."""

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from utils.page.cost import work
-from utils.page.shared_sampler import Cancelled, SharedSampler
+from utils.page.shared_sampler import SharedSampler
+from utils.page.turns import Cancelled
 from utils.pictures.picture import Picture
+from utils.planning.geometry import span_around
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,16 +143,9 @@ class _Watch:
 
 
 def _surroundings(picture: Picture, spot: tuple[float, float]) -> Picture:
-    (top, bottom), (left, right) = (_span(part, length) for part, length in zip(spot, picture.size, strict=True))
+    (top, bottom), (left, right) = (span_around(part, length, LOOK_SIDE) for part, length in zip(spot, picture.size, strict=True))
     alpha = None if picture.alpha is None else picture.alpha[top:bottom, left:right]
     return replace(picture, rgb=picture.rgb[top:bottom, left:right], alpha=alpha)
-
-
-def _span(part: float, length: int) -> tuple[int, int]:
-    """Of an axis, LOOK_SIDE pixels around that part of it, or all."""
-    side = min(LOOK_SIDE, length)
-    start = min(max(round(part * length - side / 2), 0), length - side)
-    return start, start + side
 
 
 def _as_decided(plan: Plan, spec: ModelSpec) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Files of visitors: random names, one folder each, gone when they leave."""
 
+from __future__ import annotations
+
 import contextlib
 import secrets
 import shutil
@@ -8,9 +10,20 @@ import time
 import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    import gradio as gr
+
+PARTS = SINGLE, BATCH, COMPARISON = ("", "batch", "comparison")
+"""Of the page, each with a session of its own for the same visitor: a run of one deletes the files of its run before, and not those of others."""
 LONGEST_STAY = 24 * 3600
 """Seconds after which files go although nobody said goodbye (programs that never close their session)."""
+
+
+def session_of(request: gr.Request, part: str = SINGLE) -> str:
+    """The id of the visitor's session in that part of the page."""
+    return f"{request.session_hash} {part}".rstrip()
 
 
 @dataclass

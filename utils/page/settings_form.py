@@ -10,7 +10,8 @@ import gradio as gr
 
 from utils.page import markup, settings_file
 from utils.page.errors import explained, in_labels
-from utils.page.sessions import Sessions
+from utils.page.events import LIGHT, Updates
+from utils.page.sessions import Sessions, session_of
 from utils.page.shared_sampler import SharedSampler
 from utils.planning.checked_settings import with_overrides
 from utils.planning.errors import UserError
@@ -18,8 +19,6 @@ from utils.planning.plan import check_model_can
 from utils.planning.presets import DECIDED, PRESETS, preset_of, preset_values
 from utils.planning.schedule import PUBLISHED, timesteps_for
 from utils.planning.settings import AUTO, BASICS, DOTTED_NAMES, OFFERED, OPTIONS, Settings, leaves, matters, value_of
-
-Updates = dict[Any, Any]  # component -> its new value
 
 _FEW = 4  # values that are shown at once
 _WIDEST_SLIDER = 100  # a range of more than that is typed
@@ -30,7 +29,6 @@ _AUTOMATIC = {name: f"{name}:{AUTO}" for name in OFFERED if _TYPES[name] == floa
 _OF_THE_MODEL = ("pch_size", "timesteps")
 """Settings of which a model cannot do every value."""
 _DEFAULTS = Settings()
-_LIGHT: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 _THROW_DICE = "() => Math.floor(Math.random() * 2 ** 31)"
 _SAVE = """(text) => {
     const link = document.createElement("a");
@@ -93,7 +91,7 @@ class SettingsForm:
 
     def suit_model_on(self, listen: Any) -> Any:
         """Follow the model in place when `listen`, as in `component.change`, tells that it may be another; the event, for what is to come after."""
-        return listen(self._suit_model, [self._followed, *self.inputs], [self._followed, *self.outputs], **_LIGHT)
+        return listen(self._suit_model, [self._followed, *self.inputs], [self._followed, *self.outputs], **LIGHT)
 
     @property
     def _settings(self) -> Settings:
@@ -159,11 +157,11 @@ class SettingsForm:
 
     def _connect(self) -> None:
         dependent = [widget for name, widget in self._widgets.items() if name in OFFERED and (OPTIONS[name]["needs"] or name in _AUTOMATIC)]
-        gr.on(self.changes, self._refresh, self.inputs, [self._preset, *dependent], trigger_mode="always_last", **_LIGHT)
-        self._preset.input(self._apply_preset, [self._preset, *self.inputs], self.outputs, **_LIGHT)
+        gr.on(self.changes, self._refresh, self.inputs, [self._preset, *dependent], trigger_mode="always_last", **LIGHT)
+        self._preset.input(self._apply_preset, [self._preset, *self.inputs], self.outputs, **LIGHT)
         self._dice.click(None, None, self._widgets["seed"], js=_THROW_DICE, api_visibility="private")
-        self._load.upload(self._restore, self._load, [self._load, self._message, *self.outputs], **_LIGHT)
-        saved = self._save.click(self._write, self.inputs, [self._text, self._message], **_LIGHT)
+        self._load.upload(self._restore, self._load, [self._load, self._message, *self.outputs], **LIGHT)
+        saved = self._save.click(self._write, self.inputs, [self._text, self._message], **LIGHT)
         saved.success(None, self._text, None, js=_SAVE % settings_file.FILE_NAME, api_visibility="private")
 
     def _refresh(self, *values: Any) -> Updates:
@@ -189,7 +187,7 @@ class SettingsForm:
         return self.showing(settings)
 
     def _restore(self, request: gr.Request, path: str) -> Updates:
-        self._sessions.own_upload(str(request.session_hash), Path(path))
+        self._sessions.own_upload(session_of(request), Path(path))
         try:
             settings, notes = settings_file.restored(Path(path), self._settings)
         except Exception as error:

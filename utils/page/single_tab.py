@@ -16,25 +16,22 @@ from utils.page.clock import WAITING, Clock
 from utils.page.describing import wide_by_high
 from utils.page.display import comparison, display_size, progress_uri
 from utils.page.errors import explained
+from utils.page.events import LIGHT, NOT_STARTED, Updates
 from utils.page.place import PlacePicker
-from utils.page.running import Advanced, Begun, Finished, News, Waiting, quick_look, upscale
-from utils.page.sessions import Sessions
+from utils.page.running import Advanced, Finished, News, quick_look, upscale
+from utils.page.sessions import Sessions, session_of
 from utils.page.settings_form import SettingsForm
-from utils.page.shared_sampler import Cancelled, SharedSampler
-from utils.pictures.formats import OUTPUT_FORMATS
+from utils.page.shared_sampler import SharedSampler
+from utils.page.turns import Cancelled
+from utils.pictures.formats import OUTPUT_FORMATS, format_named
 from utils.pictures.provenance import read_texts
 from utils.pictures.reading import load
 from utils.pictures.writing import save
 from utils.planning.errors import UserError
 
-Updates = dict[Any, Any]  # component -> its new value
-
 _EMPTY = "The result appears here, beside the picture it was made from."
 _STOPPED = "Stopped. Nothing was kept of the unfinished result."
-_NOT_STARTED = "This could not be started; check the settings, or try again in a few minutes if many others are waiting."
 _PASTE = Path(__file__).with_name("paste.js").read_text(encoding="utf-8")
-_LIGHT: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
-"""For events that do not run the model: they never wait in the queue."""
 
 
 class SingleTab:
@@ -101,15 +98,15 @@ class SingleTab:
         ]
 
         for door, used in self._doors:
-            used(_pass_on, door, [self._upload, door], **_LIGHT)
-        self.choice = self._upload.change(self._choose, self._upload, [*described, *self._place.outputs, *results], **_LIGHT)
-        self.choice.then(**self._describing, **_LIGHT)
-        gr.on(form.changes, **self._describing, **_LIGHT, trigger_mode="always_last")
+            used(_pass_on, door, [self._upload, door], **LIGHT)
+        self.choice = self._upload.change(self._choose, self._upload, [*described, *self._place.outputs, *results], **LIGHT)
+        self.choice.then(**self._describing, **LIGHT)
+        gr.on(form.changes, **self._describing, **LIGHT, trigger_mode="always_last")
         picked = self._place.connect()
         runs = []
         for event, run in ((self._process.click, self._run), (self._look.click, self._run_look), (picked.then, self._run_look)):
             runs.append(
-                event(self._begin, None, buttons + results, **_LIGHT).then(
+                event(self._begin, None, buttons + results, **LIGHT).then(
                     run,
                     [self.chosen, self._place.spot, *form.inputs],
                     results,
@@ -120,9 +117,9 @@ class SingleTab:
                 )
             )
             # Cancelling counts as failure; both of these come when the browser is done with it, and only then can it start another run.
-            runs[-1].failure(self._explain_no_run, None, results, **_LIGHT)
-            runs[-1].then(self._end, None, buttons, **_LIGHT)
-        self._cancel.click(self._stop, None, [self._status, self._cancel], cancels=runs, **_LIGHT)
+            runs[-1].failure(self._explain_no_run, None, results, **LIGHT)
+            runs[-1].then(self._end, None, buttons, **LIGHT)
+        self._cancel.click(self._stop, None, [self._status, self._cancel], cancels=runs, **LIGHT)
         self._format.input(
             self._convert,
             [self._result, self._format],
@@ -134,7 +131,7 @@ class SingleTab:
 
     def describe_after(self, event: Any) -> None:
         """Say again what comes out, after an event that may change it."""
-        event.then(**self._describing, **_LIGHT)
+        event.then(**self._describing, **LIGHT)
 
     @property
     def _describing(self) -> dict[str, Any]:
@@ -151,7 +148,7 @@ class SingleTab:
         cleared = {**self._only_status(markup.empty(_EMPTY)), self.chosen: None, **self._place.empty(), **self._startable(False)}
         if path is None:
             return {**cleared, self._about: ""}
-        self._sessions.own_upload(_session_id(request), Path(path))
+        self._sessions.own_upload(session_of(request), Path(path))
         try:
             chosen = choose(Path(path), self._shared)
         except Exception as error:
@@ -187,7 +184,7 @@ class SingleTab:
     # ---- running ----
 
     def _begin(self, request: gr.Request) -> Updates:
-        self._sessions.begin_run(_session_id(request))
+        self._sessions.begin_run(session_of(request))
         return {
             self._process: gr.Button(visible=False),
             self._look: gr.Button(visible=False),
@@ -197,10 +194,10 @@ class SingleTab:
         }
 
     def _run(self, request: gr.Request, chosen: Chosen | None, spot: tuple[float, float], *values: Any) -> Iterator[Updates]:
-        yield from self._followed(_session_id(request), chosen, None, values)
+        yield from self._followed(session_of(request), chosen, None, values)
 
     def _run_look(self, request: gr.Request, chosen: Chosen | None, spot: tuple[float, float], *values: Any) -> Iterator[Updates]:
-        yield from self._followed(_session_id(request), chosen, spot, values)
+        yield from self._followed(session_of(request), chosen, spot, values)
 
     def _followed(self, session_id: str, chosen: Chosen | None, spot: tuple[float, float] | None, values: tuple[Any, ...]) -> Iterator[Updates]:
         """A run of the whole picture, or a quick look at the spot, from waiting to its result."""
@@ -214,13 +211,9 @@ class SingleTab:
                 if isinstance(news, Finished):
                     yield self._results(news, chosen, folder)
                     return
-                if isinstance(news, Waiting):
-                    clock.before = news.before
-                if isinstance(news, Begun):
-                    clock.start(news.total)
+                clock.hear(news)
                 updates: Updates = {}
                 if isinstance(news, Advanced):
-                    clock.advance(news.done)
                     words = f"The result after {news.done} of {news.total} tiles"
                     updates[self._preview] = markup.picture(progress_uri(news.preview), words, "growing")
                 yield updates | {self._status: clock.progress()}
@@ -272,8 +265,7 @@ class SingleTab:
         try:
             if file is None or not file.exists():
                 raise UserError("The result is not kept any more; process the picture again.")
-            (suffix,) = (kind.suffixes[0] for kind in OUTPUT_FORMATS if kind.name == name)
-            target, notes = file.with_suffix(suffix), ()
+            target, notes = file.with_suffix(format_named(name).suffixes[0]), ()
             if not target.exists():
                 notes = save(load(file, int(self._shared.settings.max_output_megapixels * 1e6), 1), target, read_texts(file) or {})
         except Exception as error:
@@ -284,13 +276,13 @@ class SingleTab:
         }
 
     def _stop(self, request: gr.Request) -> Updates:
-        self._sessions.run_stop(_session_id(request)).set()
+        self._sessions.run_stop(session_of(request)).set()
         return {self._status: markup.progress("Stopping", None), self._cancel: gr.Button(interactive=False)}
 
     def _explain_no_run(self, request: gr.Request) -> Updates:
-        if self._sessions.run_stop(_session_id(request)).is_set():
+        if self._sessions.run_stop(session_of(request)).is_set():
             return self._only_status(markup.notice(_STOPPED))
-        return self._only_status(markup.error(_NOT_STARTED))
+        return self._only_status(markup.error(NOT_STARTED))
 
     def _end(self) -> Updates:
         return {
@@ -321,7 +313,3 @@ class SingleTab:
 def _pass_on(path: str | None) -> tuple[Any, None]:
     """A picture to where pictures are chosen, leaving the place where it came in free for the next one."""
     return path or gr.skip(), None
-
-
-def _session_id(request: gr.Request) -> str:
-    return str(request.session_hash)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from utils.jobs.pipeline import Stopped
 from utils.page.cost import work
-from utils.page.shared_sampler import Cancelled, SharedSampler
+from utils.page.shared_sampler import SharedSampler
+from utils.page.turns import Cancelled
 
 if TYPE_CHECKING:
     import numpy as np

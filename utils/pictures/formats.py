@@ -60,6 +60,11 @@ OUTPUT_FORMATS = (
 )
 
 
+def format_named(name: str) -> OutputFormat:
+    """The one of OUTPUT_FORMATS that is called so."""
+    return next(kind for kind in OUTPUT_FORMATS if kind.name == name)
+
+
 def output_format(path: str | os.PathLike[str]) -> OutputFormat:
     """The format that the end of the name asks for; UserError for an end that is none of OUTPUT_FORMATS'."""
     suffix = Path(path).suffix.lower()

@@ -49,6 +49,13 @@ def _reflected(sources: list[int], near: int, far: int) -> list[int]:
     return sources[near:0:-1] + sources + sources[-2 : -2 - far : -1]
 
 
+def span_around(part: float, length: int, side: int) -> tuple[int, int]:
+    """Of an axis, `side` pixels around that `part` of it, in [0,1], or all of it if it is shorter: the first pixel, and the one after the last."""
+    side = min(side, length)
+    start = min(max(round(part * length - side / 2), 0), length - side)
+    return start, start + side
+
+
 def starts(length: int, patch: int, stride: int) -> list[int]:
     """First pixels of the tiles along an axis: every `stride`, the last ones moved back inside, repeats dropped."""
     last = max(length - patch, 0)

@@ -174,6 +174,7 @@ def test_a_comparison_is_cancelled_and_another_one_can_be_run(open_page, picture
     HeldSampler.gate.clear()
     compare(open_page)
     expect(open_page.locator("#compare-status")).to_contain_text("Faithful (1 of 3): Tile 2 of 4", timeout=SLOWEST)
+    assert open_page.locator("#compare-status .html-container").evaluate("element => getComputedStyle(element).opacity") == "1"
     open_page.get_by_role("button", name="Cancel").click()
     expect(open_page.locator("#compare-status")).to_contain_text("Stopped")
     HeldSampler.gate.set()

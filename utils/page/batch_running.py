@@ -53,7 +53,8 @@ class BatchFile:
 class BatchRun:
     """One go at a batch. `thumbnails` is a folder in the one that holds all of the batch for the visitor.
 
-    begun: when it had the model, or None. before: how many others have the model before the next picture. message: why it ended early, for the visitor, or empty. changes: counts whatever is to be seen.
+    begun: when it had the model, or None. before: how many others have the model before the next picture. message: why it ended early, for the
+    visitor, or empty. changes: counts whatever is to be seen.
     """
 
     def __init__(
@@ -107,11 +108,12 @@ class BatchRun:
         except ModelChanged:
             self.message = _MODEL_CHANGED
         except Exception as error:
-            self.message = explained(error)
+            if self._thumbnails.exists():
+                self.message = explained(error)
         for file in self._files.values():
             if file.status == "working":
                 file.status, file.part = "waiting", 0.0
-        if not self._thumbnails.exists():  # the visitor left, and what was written since would be nobody's
+        if not self._thumbnails.exists():  # the visitor left: nobody is told, and what was written since would be nobody's
             shutil.rmtree(self._thumbnails.parent, ignore_errors=True)
         self.ended.set()
 

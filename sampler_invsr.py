@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from utils.planning.adaptive import needs_statistics
 from utils.planning.checked_settings import make_settings, with_overrides
-from utils.planning.errors import UserError
+from utils.planning.errors import UserError, is_out_of_memory
 from utils.planning.geometry import Box
 from utils.planning.plan import Plan, Run, check_model_can, check_output_size, make_plan
 from utils.planning.settings import Settings
@@ -212,7 +212,7 @@ class InvSamplerSR:
         self, lq: torch.Tensor, plan: Plan, stats: ImageStats | None, settings: Settings, on_progress: OnProgress | None
     ) -> tuple[tuple[Rows, ...], Plan, list[str]]:
         """`_compute`, with smaller tiles where the planned ones, one at a time, are too much; the plan as it was carried out, and sentences on it."""
-        from utils.models.device import free_memory, is_out_of_memory
+        from utils.models.device import free_memory
         from utils.models.remedies import Remedies, amended, smaller_patch
 
         planned = plan.patch
@@ -274,7 +274,7 @@ class InvSamplerSR:
         """One run over the tiles of padded pictures [B,3,h,w], onto a canvas. Where memory runs out, with fewer tiles at a time from there on."""
         import torch
 
-        from utils.models.device import free_memory, is_out_of_memory
+        from utils.models.device import free_memory
 
         jobs, done = list(product(plan.tiles, range(len(padded)))), 0  # tiles come from top to bottom
         while done < len(jobs):

@@ -90,19 +90,22 @@ def page_files(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="session")
 def serve(page_files: Path):
-    """serve(make, settings, models=None, **options of launch) -> (address of a page, its SharedSampler); the model begins to load with `.start()`.
+    """serve(make, settings, models, folders, **options of launch) -> (address, SharedSampler) of a page; the model begins to load with `.start()`.
 
-    models: what `build_page` takes, made of the SharedSampler.
+    models: what `build_page` takes, made of the SharedSampler. folders: as there.
     """
     from app import build_page, launch
+    from utils.page.server_folders import ServerFolders
     from utils.page.shared_sampler import SharedSampler
     from utils.planning.checked_settings import make_settings
 
-    def serve(make: Any, settings: Any, models: Any = None, **options: Any) -> tuple[str, SharedSampler]:
+    none = ServerFolders()
+
+    def serve(make: Any, settings: Any, models: Any = None, folders: ServerFolders = none, **options: Any) -> tuple[str, SharedSampler]:
         shared = SharedSampler(make, make_settings(settings))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        return launch(build_page(shared, models=models and models(shared)), "127.0.0.1", port, **options), shared
+        return launch(build_page(shared, folders, models and models(shared)), "127.0.0.1", port, **options), shared
 
     return serve  # the servers end with the process; closing each takes seconds

@@ -19,13 +19,13 @@ from playwright.sync_api import Page, expect
 
 import app
 from sampler_invsr import InvSamplerSR
+from tests.conftest import PROJECT
 from utils.pictures.picture import Picture
 from utils.pictures.provenance import read_settings
 from utils.pictures.writing import save
 from utils.planning.checked_settings import make_settings
 from utils.planning.errors import UserError
 
-PROJECT = Path(__file__).resolve().parents[1]
 SLOWEST = 60_000  # milliseconds
 expect.set_options(timeout=20_000)  # on a machine with other work, too
 

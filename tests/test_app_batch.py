@@ -1,10 +1,8 @@
 """The page's batches, in a real browser."""
 
 import io
-import socket
 import subprocess
 import sys
-import threading
 import time
 import zipfile
 from pathlib import Path
@@ -15,30 +13,12 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from sampler_invsr import InvSamplerSR
+from tests.conftest import PROJECT
+from tests.held_sampler import HeldSampler, let_tiles_pass  # noqa: F401
+from utils.page.server_folders import ServerFolders
 
-PROJECT = Path(__file__).resolve().parents[1]
 SLOWEST = 90_000  # milliseconds
 expect.set_options(timeout=30_000)  # on a machine with other work, too
-
-
-class HeldSampler(InvSamplerSR):
-    """The real sampler, which can be held after its first tile batch."""
-
-    gate = threading.Event()
-
-    def upscaled(self, picture, on_tile):
-        def held(done, total, preview):
-            on_tile(done, total, preview)
-            assert HeldSampler.gate.wait(SLOWEST / 1000)
-
-        return super().upscaled(picture, held)
-
-
-@pytest.fixture(autouse=True)
-def let_tiles_pass():
-    HeldSampler.gate.set()
-    yield
-    HeldSampler.gate.set()
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +28,9 @@ def allowed(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(page_files, tiny_config, allowed) -> str:
+def address(serve, tiny_config, allowed) -> str:
     """Of a page whose model is ready."""
-    from app import build_page, launch
-    from utils.page.server_folders import ServerFolders
-    from utils.page.shared_sampler import SharedSampler
-    from utils.planning.checked_settings import make_settings
-
-    shared = SharedSampler(HeldSampler, make_settings(tiny_config))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = launch(build_page(shared, ServerFolders([allowed])), "127.0.0.1", port)
+    address, shared = serve(HeldSampler, tiny_config, folders=ServerFolders([allowed]))
     shared.start()
     shared.get()
     return address

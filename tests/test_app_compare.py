@@ -1,7 +1,6 @@
 """Choosing by looking, and the ways in which a picture comes to the page, in a real browser."""
 
 import io
-import threading
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from sampler_invsr import InvSamplerSR
+from tests.held_sampler import HeldSampler, let_tiles_pass  # noqa: F401
 
 SLOWEST = 240_000  # milliseconds
 expect.set_options(timeout=60_000)  # on a machine with much other work, too
@@ -30,26 +30,6 @@ PASTE = """bytes => {
     data.items.add(new File([new Uint8Array(bytes)], "copied.png", {type: "image/png"}));
     document.body.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true, cancelable: true}));
 }"""
-
-
-class HeldSampler(InvSamplerSR):
-    """The real sampler; it can be held after a tile batch."""
-
-    gate = threading.Event()
-
-    def upscaled(self, picture, on_tile):
-        def watch(done, total, preview):
-            on_tile(done, total, preview)
-            assert HeldSampler.gate.wait(SLOWEST / 1000)
-
-        return super().upscaled(picture, watch)
-
-
-@pytest.fixture(autouse=True)
-def let_tiles_pass():
-    HeldSampler.gate.set()
-    yield
-    HeldSampler.gate.set()
 
 
 @pytest.fixture(scope="module")

@@ -24,8 +24,8 @@ from gradio_client.exceptions import AppError, AuthenticationError
 from PIL import Image
 
 from sampler_invsr import InvSamplerSR
+from tests.conftest import PROJECT
 
-PROJECT = Path(__file__).resolve().parents[1]
 META = {"_type": "gradio.FileData"}
 
 
@@ -130,7 +130,7 @@ def test_a_batch_is_a_zip_of_results_and_a_row_for_every_file(client, picture, t
 
 def test_wrong_settings_and_files_are_answered_with_one_sentence(client, picture, tmp_path):
     for wrong, words in (
-        ({"seed": -1}, r"^seed must be from 0 to \d+, not -1\.$"),
+        ({"seed": -1}, r"^seed must be from 0 to \d+, not -1\. \(request [0-9a-f]{8}\)$"),
         ({"color_fix": "best"}, "^color_fix must be one of none, "),
         ({"timesteps": "many"}, "^timesteps must be a list of whole numbers"),
         ({"prompt": "${oc.env:HOME}"}, "must not be"),

@@ -262,7 +262,7 @@ def test_a_black_result_of_a_picture_that_is_not_is_never_kept_and_a_dark_pictur
 
 @pytest.mark.parametrize(
     ("spoilt", "words"),
-    [(lambda sr: sr[..., 1:], "79 x 0 pixels instead of 80 x 0"), (lambda sr: sr * 0, "black though"), (lambda sr: sr / 0, "not numbers")],
+    [(lambda sr: sr[..., 1:], "79 x 80 pixels instead of 80 x 80"), (lambda sr: sr * 0, "black though"), (lambda sr: sr / 0, "not numbers")],
 )
 def test_a_result_that_a_stage_has_spoilt_is_never_kept(embedded_sampler, monkeypatch, spoilt, words):
     sampler = embedded_sampler.with_settings(pch_size=32)

@@ -61,6 +61,14 @@ def test_a_tree_keeps_folders_and_every_file_of_equal_names(tmp_path):
     assert tree.bytes == 4
 
 
+def test_for_programs_every_upload_has_a_name_of_its_own_in_their_order(tmp_path):
+    tree = UploadTree(tmp_path / "in")
+    second, first = (uploaded(tmp_path, name) for name in ("b.png", "a.png"))
+    names = tree.add_each([Upload("b.png", second), Upload("a.png", first), Upload("b.png", second)])
+    assert names == [PurePosixPath(name) for name in ("b.png", "a.png", "b (2).png")]
+    assert all((tree.folder / name).is_file() for name in names)
+
+
 def test_a_folder_called_as_a_file_before_it_gets_a_number(tmp_path):
     tree = UploadTree(tmp_path / "in")
     path = uploaded(tmp_path, "x")

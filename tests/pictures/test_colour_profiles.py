@@ -9,7 +9,7 @@ from PIL import Image, ImageCms
 from tests.pictures.icc_profiles import ADOBE_RGB, DISPLAY_P3, LINEAR_GREY, PROPHOTO, WHITE, table_profile
 from tests.pictures.picture_files import ENOUGH, LAB, LARGE, SRGB, noise, smooth, tiff16, written
 from utils.pictures import colour_profiles
-from utils.pictures.colour_profiles import Use, from_srgb, is_converted, to_srgb, use
+from utils.pictures.colour_profiles import Use, from_srgb, to_srgb, use
 from utils.pictures.picture import Picture
 from utils.pictures.reading import load
 from utils.pictures.tensors import full_scale
@@ -77,7 +77,7 @@ def test_a_table_means_what_its_formula_says():
 def test_srgb_and_no_profile_leave_every_value_as_it_is(dtype):
     pixels = noise(9, 9, 3, dtype=dtype)
     for icc in (None, SRGB):
-        assert not is_converted(icc) and to_srgb(pixels, icc) is pixels
+        assert to_srgb(pixels, icc) is pixels
         np.testing.assert_array_equal(from_srgb((pixels / np.iinfo(dtype).max).astype(np.float32), icc, np.dtype(dtype)), pixels)
 
 

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.conftest import PROJECT, SHARED
 from tests.pictures.picture_files import ENCODED, ENOUGH, encoded, noise, refused, round_trip, smooth, tiff16
 from utils.pictures import png_chunks
 from utils.pictures.picture import to_array
@@ -25,8 +26,7 @@ from utils.pictures.provenance import made_by_us
 from utils.pictures.reading import load, picture_size
 from utils.planning.errors import UserError
 
-PROJECT = Path(__file__).resolve().parents[2]
-ODD = PROJECT.parent / "shared" / "data" / "odd"
+ODD = SHARED / "data" / "odd"
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -28,7 +28,7 @@ def test_a_sound_result_comes_through_as_it_is():
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (stretches(torch.full((1, 3, 20, 16), 0.5)), "16 x 0 pixels instead of 20 x 0"),
+        (stretches(torch.full((1, 3, 20, 16), 0.5)), "16 x 16 pixels instead of 20 x 16"),
         (stretches(torch.full((1, 3, 12, 20), 0.5)), "20 x 12 pixels instead of 20 x 16"),
         (stretches(torch.zeros(1, 3, 16, 20)), "black though the picture is not"),
         (stretches(torch.full((1, 3, 16, 20), float("nan"))), "not numbers"),

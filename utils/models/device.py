@@ -8,18 +8,8 @@ from contextlib import contextmanager
 
 import torch
 
-from utils.planning.errors import UserError
+from utils.planning.errors import UserError, is_out_of_memory
 
-# As PyTorch says it of Linux, of Windows and of Apple's GPU; C++ by itself; and oneDNN, which says the same of hardly anything else that could
-# befall a model that has run before.
-_OUT_OF_MEMORY = (
-    "can't allocate memory",
-    "not enough memory",
-    "out of memory",
-    "std::bad_alloc",
-    "could not create a primitive",
-    "could not create a memory",
-)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -60,13 +50,6 @@ def memory_errors_explained() -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         raise UserError("There is not enough memory for this; use a smaller picture, or a smaller pch_size or extra_bs.") from error
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the error says that memory, of the GPU or the CPU, did not suffice."""
-    if isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError):
-        return any(words in str(error) for words in _OUT_OF_MEMORY)
-    return isinstance(error, MemoryError | torch.OutOfMemoryError)
 
 
 def free_memory(device: torch.device) -> None:

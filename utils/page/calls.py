@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, TypeVar
 
 import gradio as gr
 
 from utils.jobs.inputs import Inputs
-from utils.jobs.naming import folded, possible_names
 from utils.jobs.options import JobOptions
 from utils.jobs.report import REPORT_CSV, REPORT_JSON, Row
 from utils.page.archive import pack
@@ -23,11 +22,10 @@ from utils.page.sessions import Sessions
 from utils.page.shared_sampler import SharedSampler
 from utils.page.turn_taker import ModelChanged, TurnTaker
 from utils.page.turns import MOST_WAITING, Cancelled
+from utils.page.upload_tree import MOST_FILES, Upload, UploadTree
 from utils.page.uploads import uploaded
 from utils.planning.errors import UserError
 
-MOST_FILES = 500
-"""Of one batch."""
 ZIP_NAME = "results.zip"
 
 Overrides = Mapping[str, Any]
@@ -69,8 +67,8 @@ class Calls:
 
         def work(stop: threading.Event) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             given, results = folder / "given", folder / "results"
-            names = _copied(paths, given)
-            rows = self._run_job(Inputs(given, names), results, overrides, stop)
+            names = UploadTree(given).add_each([Upload(path.name, path) for path in paths])
+            rows = self._run_job(Inputs(given, tuple(names)), results, overrides, stop)
             zipped = folder / ZIP_NAME
             made = [row.output for row in rows if row.output is not None]
             pack({path.relative_to(results).as_posix(): path for path in (*made, results / REPORT_CSV, results / REPORT_JSON)}, zipped)
@@ -116,17 +114,6 @@ class Calls:
         if stop.is_set():
             raise Cancelled
         return rows
-
-
-def _copied(paths: Sequence[Path], folder: Path) -> tuple[PurePosixPath, ...]:
-    """Copies in `folder`, by their names, in the order of the files; of equal names, all but the first are changed."""
-    folder.mkdir()
-    names: dict[str, PurePosixPath] = {}
-    for path in paths:
-        name = next(name for name in possible_names(PurePosixPath(path.name), path.suffix) if folded(name) not in names)
-        names[folded(name)] = name
-        shutil.copyfile(path, folder / name)
-    return tuple(names.values())
 
 
 def _file(path: Path) -> dict[str, Any]:

@@ -10,11 +10,12 @@ import gradio as gr
 from gradio.components.api_component import Api
 from gradio.data_classes import ListFiles
 
-from utils.page.calls import MOST_FILES, Calls
+from utils.page.calls import Calls
 from utils.page.errors import explained
 from utils.page.sessions import Sessions, session_of
 from utils.page.shared_sampler import SharedSampler
 from utils.page.turns import Cancelled
+from utils.page.upload_tree import MOST_FILES
 from utils.planning.settings import DOTTED_NAMES, OFFERED, OPTIONS, Settings, leaves, value_of
 
 TOOL = "upscale"

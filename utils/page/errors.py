@@ -6,7 +6,7 @@ import secrets
 import traceback
 from pathlib import Path
 
-from utils.planning.errors import UserError
+from utils.planning.errors import UserError, is_out_of_memory
 from utils.planning.settings import OPTIONS
 
 LOG = logging.getLogger("invsr.page")
@@ -33,7 +33,7 @@ def explained(error: BaseException, by_label: bool = True) -> str:
         sentence = _ended(_FOLDERS.sub("", str(error)))
         sentence = in_labels(sentence) if by_label else sentence
         LOG.info("request %s failed: %s", request, _one_line(str(error)))
-    elif _is_out_of_memory(error):
+    elif is_out_of_memory(error):
         sentence = _OUT_OF_MEMORY
         LOG.error("request %s failed: out of memory: %s", request, _one_line(str(error)))
     else:
@@ -45,11 +45,6 @@ def explained(error: BaseException, by_label: bool = True) -> str:
 def in_labels(sentence: str) -> str:
     """The sentence with settings called as the form calls them."""
     return _NAMES.sub(lambda match: f"“{_LABELS[match[1] or match[2]]}”", sentence)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    # torch.OutOfMemoryError by its name, so that nothing heavy is imported for it; on the CPU torch raises a plain RuntimeError
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
 def _way(error: BaseException) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path, PurePosixPath
@@ -83,23 +83,19 @@ class UploadTree:
 
     def add(self, uploads: Iterable[Upload]) -> None:
         """Put the files into the tree; the same file under the same name is taken once. UserError, and none is taken, if there are too many."""
-        new = sorted({upload for upload in uploads if upload not in self._known}, key=lambda upload: (upload.name, upload.path))
-        number, size = len(self.names) + len(new), self.bytes + sum(upload.path.stat().st_size for upload in new)
+        self.add_each(sorted({upload for upload in uploads if upload not in self._known}, key=lambda upload: (upload.name, upload.path)))
+
+    def add_each(self, uploads: Sequence[Upload]) -> list[PurePosixPath]:
+        """The same for every one of them, also where two are the same file; their names, in the order of the uploads."""
+        number, size = len(self.names) + len(uploads), self.bytes + sum(upload.path.stat().st_size for upload in uploads)
         if number > MOST_FILES:
             raise UserError(f"These would be {number} files, and this page takes {MOST_FILES} at a time; choose fewer.")
         if size > MOST_BYTES:
             raise UserError(f"These would be {readable_size(size)}, and this page takes {readable_size(MOST_BYTES)} at a time; choose fewer files.")
-        for upload in new:
-            name = self._free_name(safe_name(upload.name))
-            target = self.folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _link(upload.path, target)
-            self._known.add(upload)
-            self._files.add(folded(name))
-            self._folders.update(folded(parent) for parent in name.parents)
-            self.names.append(name)
-        self.names.sort()
+        names = [self._put(upload) for upload in uploads]
+        self.names = sorted([*self.names, *names])
         self.bytes = size
+        return names
 
     @property
     def root(self) -> Path:
@@ -108,12 +104,23 @@ class UploadTree:
         (top, *others) = tops or {""}
         return self.folder if others or any(len(name.parts) == 1 for name in self.names) else self.folder / top
 
+    def _put(self, upload: Upload) -> PurePosixPath:
+        name = self._free_name(safe_name(upload.name))
+        target = self.folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _link(upload.path, target)
+        self._known.add(upload)
+        self._files.add(folded(name))
+        self._folders.update(folded(parent) for parent in name.parents)
+        return name
+
     def _free_name(self, name: PurePosixPath) -> PurePosixPath:
         """The name, or it with a number where another file has it, or where a file has that of a folder."""
         placed = PurePosixPath()
         for part in name.parts[:-1]:
             placed = next(option for option in _numbered(placed / part) if folded(option) not in self._files)
-        return next(option for option in _numbered(placed / name.name) if folded(option) not in self._files | self._folders)
+        taken = self._files | self._folders
+        return next(option for option in _numbered(placed / name.name) if folded(option) not in taken)
 
 
 def _numbered(name: PurePosixPath) -> Iterable[PurePosixPath]:

@@ -100,11 +100,6 @@ def from_srgb(srgb: np.ndarray, icc: bytes | None, dtype: np.dtype, colourless: 
     return pixels
 
 
-def is_converted(icc: bytes | None) -> bool:
-    """Whether `to_srgb` changes the pixels of a picture with this profile."""
-    return icc is not None and use(icc) is not Use.SAME
-
-
 def _transform(values: np.ndarray, source: bytes, source_space: str, target: bytes, target_space: str) -> np.ndarray:
     """float32 [h, w, channels] -> float32 [h, w, channels], not clipped."""
     if source_space == "cmyk":

@@ -30,7 +30,7 @@ def checked(stretches: Iterable[tuple[int, torch.Tensor]], source: torch.Tensor,
         low, high = (extreme.item() for extreme in stretch.aminmax())
         if not (math.isfinite(low) and math.isfinite(high)):
             raise UserError("The result holds values that are not numbers and is not kept; try dtype=float32.")
-        _check_size((rows, stretch.shape[-1]), (top, output_size[1]))
+        _check_size((output_size[0] + rows - top, stretch.shape[-1]), output_size)  # rows between the last stretch and this one are missing
         rows, highest = rows + stretch.shape[-2], max(highest, high)
         yield top, stretch
     _check_size((rows, output_size[1]), output_size)

@@ -1,0 +1,28 @@
+"""The real sampler, which a test can hold in the midst of a run."""
+
+import threading
+
+import pytest
+
+from sampler_invsr import InvSamplerSR
+
+
+class HeldSampler(InvSamplerSR):
+    """After a tile batch it waits until the gate is open."""
+
+    gate = threading.Event()
+
+    def upscaled(self, picture, on_tile):
+        def watch(done, total, preview):
+            on_tile(done, total, preview)
+            assert HeldSampler.gate.wait(240)
+
+        return super().upscaled(picture, watch)
+
+
+@pytest.fixture(autouse=True)
+def let_tiles_pass():
+    """For tests that import it: the gate is open at the beginning and the end of each."""
+    HeldSampler.gate.set()
+    yield
+    HeldSampler.gate.set()

@@ -93,6 +93,36 @@ def single_done(page: Page) -> None:
     page.locator("#why button").first.click()
 
 
+def batch_running(page: Page) -> None:
+    begin_batch(page)
+    expect(page.locator("#batch-table")).to_contain_text("Working", timeout=LONGEST)
+    expect(page.locator("#batch-table")).to_contain_text("Done", timeout=LONGEST)
+
+
+def batch_done(page: Page) -> None:
+    begin_batch(page)
+    expect(page.locator("#batch-status")).to_contain_text("5 of 6 pictures done, 1 failed", timeout=LONGEST)
+    wait_for_pictures(page, "#batch-gallery img, #batch-table img", 10)
+
+
+def begin_batch(page: Page) -> None:
+    """Parts of the sample in a folder with a subfolder, a picture that was cut off and a text."""
+    with tempfile.TemporaryDirectory() as place, Image.open(SAMPLE) as sample:
+        folder = Path(place) / "holiday"
+        (folder / "close").mkdir(parents=True)
+        w, h = sample.size
+        parts = {"parrots.png": (0, 0, w, h), "left.png": (0, 0, w // 2, h), "right.png": (w // 2, 0, w, h)}
+        parts |= {"close/left.png": (w // 8, h // 4, w // 2, 3 * h // 4), "close/right.png": (w // 2, h // 8, 7 * w // 8, 5 * h // 8)}
+        for name, box in parts.items():
+            sample.crop(box).save(folder / name)
+        (folder / "broken.png").write_bytes(SAMPLE.read_bytes()[:5000])
+        (folder / "notes.txt").write_text("No picture.")
+        page.get_by_role("tab", name="Batch").click()
+        page.locator("#batch-folder").set_input_files(folder)
+        expect(page.locator("#batch-about")).to_contain_text("6 pictures", timeout=LONGEST)
+    page.get_by_role("button", name="Process").click()
+
+
 def compare_done(page: Page) -> None:
     choose(page)
     page.get_by_role("tab", name="Compare").click()
@@ -106,6 +136,8 @@ SHOTS = {
     "page/single-running.jpg": Shot(single_running),
     "page/single-dark.jpg": Shot(single_done, colours="dark"),
     "page/single-phone.jpg": Shot(single_done, PHONE),
+    "page/batch-running.jpg": Shot(batch_running),
+    "page/batch.jpg": Shot(batch_done),
     "page/compare.jpg": Shot(compare_done),
     "page/compare-phone-dark.jpg": Shot(compare_done, PHONE, "dark"),
 }

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image, ImageCms
 from playwright.sync_api import Page, expect
 
+import app
 from sampler_invsr import InvSamplerSR
 from tests.conftest import PROJECT
 from utils.pictures.picture import Picture
@@ -341,6 +342,41 @@ def test_what_a_session_uploaded_and_made_is_deleted_when_it_ends(open_page, pag
     while list(page_files.rglob("mine.png")) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert list(page_files.rglob("mine.png")) == []
+
+
+def test_a_visitor_sees_nothing_of_another_one_whose_files_go_with_him(browser, open_page, address, picture):
+    choose(open_page, picture)
+    expect(open_page.locator("#about")).to_contain_text("384 × 256")
+    open_page.get_by_role("button", name="Process").click()
+    expect(open_page.locator("#status")).to_contain_text("Done in", timeout=SLOWEST)
+    result = str(open_page.locator("#comparison img").nth(1).get_attribute("src"))
+    other = browser.new_context().new_page()
+    other.goto(address)
+    expect(other.locator("#model")).to_contain_text("ready on cpu", timeout=SLOWEST)
+    expect(other.locator("#status")).to_contain_text("The result appears here")
+    assert "my picture" not in other.content()
+    session = next(part for part in Path(result).parts if part.startswith("session-"))
+    folder = result[: result.index(session)]
+    for guess in (folder, f"{folder}{session}", f"{folder}{session}/..", f"{folder}session-{'0' * 32}/my picture (1).png"):
+        assert not other.request.get(guess).ok
+    open_page.close()
+    deadline = time.monotonic() + 10
+    while other.request.get(result).ok and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not other.request.get(result).ok
+    other.context.close()
+
+
+def test_a_file_that_is_too_large_to_be_uploaded_is_refused_in_a_sentence(page, serve, tiny_config, picture, monkeypatch):
+    largest = app.LARGEST_UPLOAD.removesuffix("mb")
+    monkeypatch.setattr(app, "LARGEST_UPLOAD", "1kb")
+    address, _ = serve(InvSamplerSR, tiny_config)
+    page.goto(address)
+    choose(page, picture)
+    said = page.locator("#upload [data-testid=status-tracker] .error")
+    expect(said).to_be_visible()
+    assert f"at most {largest} MB" in said.evaluate("element => getComputedStyle(element, '::after').content")
+    expect(page.get_by_role("button", name="Process")).to_be_disabled()
 
 
 def test_an_unexpected_failure_is_a_plain_sentence_with_a_request_id_and_its_words_are_in_the_log(open_page, picture, monkeypatch, caplog):

@@ -84,7 +84,7 @@ def downloaded(page: Page) -> tuple[str, zipfile.ZipFile]:
 def test_a_folder_is_done_as_the_command_line_does_it_and_comes_back_as_one_archive(batch_page, folder, tiny_config, tmp_path):
     batch_page.locator("#batch-folder").set_input_files(folder)
     expect(batch_page.locator("#batch-about")).to_contain_text("3 pictures")
-    expect(batch_page.locator("#batch-about")).to_contain_text("1 file is no picture and left out")
+    expect(batch_page.locator("#batch-about")).to_contain_text("1 file is not a picture and is left out")
     expect(row(batch_page, "sub/beach.png")).to_contain_text("Waiting")
     process(batch_page)
     expect(batch_page.locator("#batch-status")).to_contain_text("2 of 3 pictures done, 1 failed", timeout=SLOWEST)

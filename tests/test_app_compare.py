@@ -124,7 +124,7 @@ def test_presets_and_own_settings_are_seen_side_by_side_chosen_from_and_kept_as_
 def test_whole_pictures_are_zoomed_together_and_are_what_the_first_tab_makes(open_page, small, config, tmp_path):
     choose(open_page, small)
     open_page.get_by_role("tab", name="Compare").click()
-    open_page.get_by_role("radio", name="All of it").check()
+    open_page.get_by_role("radio", name="Whole picture").check()
     open_page.get_by_role("checkbox", name="Creative").uncheck()
     expect(open_page.locator("#compare-about")).to_contain_text("2 settings on the whole picture, about")
     compare(open_page)
@@ -149,15 +149,16 @@ def test_whole_pictures_are_zoomed_together_and_are_what_the_first_tab_makes(ope
 def test_a_comparison_is_cancelled_and_another_one_can_be_run(open_page, picture):
     choose(open_page, picture)
     open_page.get_by_role("tab", name="Compare").click()
-    open_page.get_by_role("radio", name="All of it").check()
+    open_page.get_by_role("radio", name="Whole picture").check()
     expect(open_page.locator("#compare-about")).to_contain_text("3 settings on the whole picture")
     HeldSampler.gate.clear()
     compare(open_page)
     expect(open_page.locator("#compare-status")).to_contain_text("Faithful (1 of 3): Tile 2 of 4", timeout=SLOWEST)
+    assert open_page.locator("#compare-status .html-container").evaluate("element => getComputedStyle(element).opacity") == "1"
     open_page.get_by_role("button", name="Cancel").click()
     expect(open_page.locator("#compare-status")).to_contain_text("Stopped")
     HeldSampler.gate.set()
-    open_page.get_by_role("radio", name="The part").check()
+    open_page.get_by_role("radio", name="Marked part").check()
     expect(open_page.get_by_role("button", name="Compare", exact=True)).to_be_enabled()
     compare(open_page)
     expect(open_page.locator("#compare-status")).to_contain_text("in 3 ways", timeout=SLOWEST)

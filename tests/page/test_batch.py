@@ -14,7 +14,7 @@ from PIL import Image
 from sampler_invsr import InvSamplerSR
 from utils.jobs.options import JobOptions
 from utils.page.batch import Batch
-from utils.page.batch_running import BatchRun
+from utils.page.batch_running import BatchFile, BatchRun
 from utils.page.batch_table import MOST_ROWS, table
 from utils.page.shared_sampler import LoadingState, SharedSampler
 from utils.planning.errors import UserError
@@ -93,6 +93,17 @@ def test_others_get_their_turn_between_two_files(shared, batch):
     assert shared.turns == 2  # one for each picture that could be read
     with shared.turn(threading.Event(), lambda before: pytest.fail("a turn was kept")):
         pass
+
+
+def test_a_batch_knows_how_many_have_the_model_before_it(shared, batch):
+    with shared.turn(threading.Event()):
+        run = go(shared, batch, threading.Event())
+        deadline = time.monotonic() + 10
+        while run.before != 1 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert run.before == 1
+    assert run.ended.wait(60)
+    assert run.before == 0 and became(batch)["a.png"] == "done"
 
 
 def test_a_stopped_batch_keeps_what_is_done_and_goes_on_with_the_rest(shared, batch, monkeypatch):
@@ -201,6 +212,15 @@ def test_a_batch_without_pictures_says_so_and_lists_what_there_is(tmp_path):
     with pytest.raises(UserError, match="There is no picture among these files; this page takes PNG"):
         batch.look()
     assert became(batch) == {"notes.txt": "left out"}
+
+
+def test_what_there_is_to_do_is_said_in_plain_words_also_of_the_smallest_pictures(batch):
+    batch.look()
+    assert batch.found() == "3 pictures, 0.1 megapixels."
+    for number, said in ((1, "1 file is not a picture and is left out."), (2, "2 files are not pictures and are left out.")):
+        name = PurePosixPath(f"notes {number}.txt")
+        batch.files[name] = BatchFile(name, Path(name), "left out")
+        assert batch.found().endswith(said)
 
 
 def test_the_table_shows_names_as_they_are_and_links_only_to_what_the_server_gives_out(shared, batch, tmp_path):

@@ -103,7 +103,7 @@ class Batch:
         pictures, sizes = self.pictures, [file.size for file in self.pictures if file.size]
         words = f"{_counted(len(pictures), 'picture')}"
         if sizes and len(sizes) == len(pictures):
-            words += f", {sum(h * w for h, w in sizes) / 1e6:.1f} megapixels"
+            words += f", {max(sum(h * w for h, w in sizes) / 1e6, 0.1):.1f} megapixels"
         return words + "." + self._left_out()
 
     def became(self, seconds: float) -> str:
@@ -118,7 +118,9 @@ class Batch:
 
     def _left_out(self) -> str:
         number = len(self.files) - len(self.pictures)
-        return "" if not number else f" {_counted(number, 'file')} {'is' if number == 1 else 'are'} no picture and left out."
+        if not number:
+            return ""
+        return " 1 file is not a picture and is left out." if number == 1 else f" {number} files are not pictures and are left out."
 
     def _list(self, names: Sequence[PurePosixPath], inputs: Inputs, known: dict[Path, BatchFile]) -> None:
         pictures = set(inputs.names)
@@ -127,7 +129,7 @@ class Batch:
             file = self.files[name] = known.get(path) or BatchFile(name, path)
             file.name = name
             if name not in pictures:
-                file.status, file.message = "left out", "It is no picture."
+                file.status, file.message = "left out", "This is not a picture."
             elif name not in inputs.refused and file.size is None and len(self.files) <= MOST_FILES:
                 with contextlib.suppress(UserError):  # said when its turn comes
                     file.size = picture_size(path)

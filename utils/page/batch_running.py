@@ -53,7 +53,8 @@ class BatchFile:
 class BatchRun:
     """One go at a batch. `thumbnails` is a folder in the one that holds all of the batch for the visitor.
 
-    begun: when it had the model, or None. message: why it ended early, for the visitor, or empty. changes: counts whatever is to be seen.
+    begun: when it had the model, or None. before: how many others have the model before the next picture. message: why it ended early, for the
+    visitor, or empty. changes: counts whatever is to be seen.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class BatchRun:
         self._files = {name: files[name] for name in inputs.names}
         self.ended = threading.Event()
         self.begun: float | None = None
+        self.before = 0
         self.message = ""
         self.changes = 0
         for file in self._files.values():
@@ -97,7 +99,7 @@ class BatchRun:
 
     def _run(self, overrides: Mapping[str, Any], options: JobOptions) -> None:
         try:
-            upscaler = TurnTaker(self._shared, overrides, self._stop, self._on_read, self._on_made)
+            upscaler = TurnTaker(self._shared, overrides, self._stop, self._on_read, self._on_made, self._on_place)
             self.begun = time.monotonic()
             job = Job(self._inputs, self._out_folder, upscaler, options)
             job.run(1, Watcher(self._on_tile, self._on_row, self._on_end, self._stop))
@@ -106,11 +108,12 @@ class BatchRun:
         except ModelChanged:
             self.message = _MODEL_CHANGED
         except Exception as error:
-            self.message = explained(error)
+            if self._thumbnails.exists():
+                self.message = explained(error)
         for file in self._files.values():
             if file.status == "working":
                 file.status, file.part = "waiting", 0.0
-        if not self._thumbnails.exists():  # the visitor left, and what was written since would be nobody's
+        if not self._thumbnails.exists():  # the visitor left: nobody is told, and what was written since would be nobody's
             shutil.rmtree(self._thumbnails.parent, ignore_errors=True)
         self.ended.set()
 
@@ -125,6 +128,9 @@ class BatchRun:
     def _on_made(self, path: Path, picture: Picture) -> None:
         file = self._file(path)
         file.result_size, file.thumbnail = picture.size, thumbnail(picture, self._thumbnails)
+
+    def _on_place(self, before: int) -> None:
+        self.before = before
 
     def _on_tile(self, path: Path, done: int, total: int, preview: np.ndarray) -> None:
         file = self._file(path)

@@ -262,7 +262,9 @@ def _progress(run: BatchRun, batch: Batch) -> str:
         return markup.progress("Waiting for the model", None)
     pictures = batch.pictures
     words = f"Picture {min(run.settled + 1, len(pictures))} of {len(pictures)}"
-    if (left := run.seconds_left()) is not None:
+    if run.before:
+        words += f" · waiting for the model: {run.before} before you"
+    elif (left := run.seconds_left()) is not None:
         words += f" · about {duration(left)} left"
     return markup.progress(words, sum(file.part for file in pictures) / len(pictures))
 

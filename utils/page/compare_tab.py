@@ -36,7 +36,7 @@ from utils.planning.settings import Settings
 
 FEWEST, MOST = 2, 4
 _AT_ONCE = 4  # visitors
-_PART, _WHOLE = "The part", "All of it"
+_PART, _WHOLE = "Marked part", "Whole picture"
 _EMPTY = "Two to four ways of upscaling appear here side by side, beside the picture enlarged without a model."
 _NO_PICTURE = "Choose a picture here or in the tab “Single image”."
 _STOPPED = "Stopped. What was finished before is shown."

@@ -38,9 +38,11 @@ class TurnTaker:
         stop: threading.Event,
         on_read: OnPicture = lambda path, picture: None,
         on_made: OnPicture = lambda path, picture: None,
+        on_place: Callable[[int], None] = lambda before: None,
     ) -> None:
+        """on_place(before) tells how many are to have the model before the next picture's turn, at last none."""
         self._shared, self._overrides, self._stop = shared, overrides, stop
-        self._on_read, self._on_made = on_read, on_made
+        self._on_read, self._on_made, self._on_place = on_read, on_made, on_place
         first = shared.get(stop)
         self._first = weakref.ref(first)
         self._identity = first.with_settings(**overrides).identity()
@@ -64,7 +66,8 @@ class TurnTaker:
             on_tile(done, total, preview)
 
         try:
-            with self._shared.turn(self._stop):
+            with self._shared.turn(self._stop, self._on_place):
+                self._on_place(0)
                 start = time.perf_counter()
                 result = self._sampler().upscaled(picture, on_tile_while_open)
                 self._shared.note_rate(work(result.plan), time.perf_counter() - start)

@@ -207,7 +207,8 @@ def _size_words(picture_size: Size, output_size: Size, lq_size: Size, settings: 
         resized = "reduced" if math.prod(output_size) < math.prod(canvas) else "enlarged bicubically"
         words.append(f"Its result of {canvas[1]} x {canvas[0]} is {resized} at the end.")
     if lq_size != picture_size:
-        words.append(f"Padded to {lq_w} x {lq_h} by reflection: tiles of {patch} need sides that are a multiple of {spec.lq_multiple}.")
+        multiple = f", and a multiple of {spec.lq_multiple}" if spec.lq_multiple > 1 else ""
+        words.append(f"Padded to {lq_w} x {lq_h} by reflection: a picture must be as large as a tile, {patch} on each side{multiple}.")
     return words
 
 

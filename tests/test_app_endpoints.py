@@ -12,6 +12,8 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,12 @@ class OrderedSampler(InvSamplerSR):
 
         OrderedSampler.seeds.append(self.settings.seed)
         return super().upscaled(picture, watch)
+
+
+def in_a_loop_of_its_own(work: Coroutine[Any, Any, Any]) -> Any:
+    """Its result; in a thread, because tests in a browser leave a running loop in this one."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(asyncio.run, work).result()
 
 
 @pytest.fixture(autouse=True)
@@ -182,7 +190,7 @@ def test_no_path_of_the_server_and_no_address_is_opened_for_anybody(served, pict
             await asyncio.to_thread(urllib.request.urlopen, f"{address}gradio_api/file={elsewhere}")
         server.close()
 
-    asyncio.run(listening_elsewhere())
+    in_a_loop_of_its_own(listening_elsewhere())
     assert asked == []
 
 
@@ -329,7 +337,7 @@ def test_the_single_picture_endpoint_is_the_only_tool_for_language_models(serve,
             refused = await session.call_tool("upscale", {"image": f"{address}config"})
             return tools, result, refused, await session.call_tool("upscale_batch", {"files": []})
 
-    (tool,), result, refused, other = asyncio.run(use())
+    (tool,), result, refused, other = in_a_loop_of_its_own(use())
     assert tool.name == "upscale" and "Upscale a picture" in tool.description
     assert tool.inputSchema["required"] == ["image"] and "Seed of the noise" in tool.inputSchema["properties"]["seed"]["description"]
     assert not result.isError

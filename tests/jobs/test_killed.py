@@ -99,11 +99,11 @@ def test_a_job_killed_while_a_result_has_two_names_ends_with_one_for_each(tmp_pa
 
 
 def test_an_interrupt_leaves_whole_files_and_a_report_that_says_how_to_go_on(tmp_path):
-    source, target = sources(tmp_path / "in", 8, (40, 50)), tmp_path / "out"
+    source, target = sources(tmp_path / "in", 30, (40, 50)), tmp_path / "out"
     process = started([sys.executable, "-m", "tests.jobs.slow_job", str(source), str(target), "0.3"], target)
     os.kill(process.pid, signal.SIGINT)
     process.wait(STARTING)
     rows = json.loads((target / "report.json").read_text())["files"]
     done = {row["output"] for row in rows if row["status"] == "done"}
-    assert len(rows) == 8 and 0 < len(done) < 8 and set(pictures(target)) == done
+    assert len(rows) == 30 and 0 < len(done) < 30 and set(pictures(target)) == done
     assert all("goes on from there" in row["message"] for row in rows if row["status"] == "failed")

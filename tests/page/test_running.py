@@ -32,8 +32,8 @@ def picture(tmp_path) -> Path:
 
 def finished(news) -> Finished:
     *before, last = [item for item in news if item is not None]
-    assert isinstance(before[0], Begun) and isinstance(before[-1], Advanced)
-    assert before[-1].done == before[-1].total == before[0].total
+    assert isinstance(before[0], Begun) and all(isinstance(item, Advanced) for item in before[1:])  # the last of these may give way to the result
+    assert all(item.done <= item.total == before[0].total for item in before[1:])
     assert isinstance(last, Finished)
     return last
 

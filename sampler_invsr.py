@@ -137,10 +137,12 @@ class InvSamplerSR:
         What is done in `out_path` and unchanged is not done again. In a folder, a file that cannot be used fails alone and its row says why; a
         single one raises UserError, as do unusable paths.
         """
+        from utils.jobs.job import Watcher
+
         if bs < 1:
             raise UserError(f"bs must be at least 1, not {bs}.")
         job = self._job(in_path, out_path, options)
-        return job.run(bs, _also_telling(on_progress, watcher))
+        return job.run(bs, (watcher or Watcher()).telling_too(on_progress))
 
     def forecast(self, in_path: str | Path, out_path: str | Path, **options: Any) -> Forecast:
         """What `inference` with the same arguments would do with every file, and about how long it would take. Nothing is written."""
@@ -158,11 +160,12 @@ class InvSamplerSR:
         """
         import torch
 
-        from utils.models.draws import check_draws
+        from utils.models.draws import check_draws, draws_of
 
         _check_pictures(lq)
         if len(lq) > 1 and needs_statistics(self.settings):
-            return torch.cat([self.sample_image(lq[k : k + 1], _draws_of(eps, k)) for k in range(len(lq))])
+            singles = [slice(k, k + 1) for k in range(len(lq))]
+            return torch.cat([self.sample_image(lq[one], draws_of(eps, one) if isinstance(eps, Mapping) else eps) for one in singles])
         plan = make_plan((lq.shape[-2], lq.shape[-1]), self.settings, self.spec, _stats_where_needed(lq, self.settings))
         check_draws(eps, len(lq), plan.lq_size, self.spec)
         with torch.no_grad():
@@ -447,27 +450,6 @@ def _counting_on(on_progress: OnProgress | None, runs_before: int, runs: int) ->
     if on_progress is None or runs == 1:
         return on_progress
     return lambda done, total, preview: on_progress(runs_before * total + done, runs * total, preview)
-
-
-def _also_telling(on_progress: OnProgress | None, watcher: Watcher | None) -> Watcher:
-    """The watcher, or a new one, that tells on_progress of tiles too."""
-    from utils.jobs.job import Watcher
-
-    watcher = watcher or Watcher()
-    if on_progress is None:
-        return watcher
-    heard = watcher.on_tile
-
-    def on_tile(path: Path, done: int, total: int, preview: np.ndarray) -> None:
-        heard(path, done, total, preview)
-        on_progress(done, total, preview)
-
-    return replace(watcher, on_tile=on_tile)
-
-
-def _draws_of(eps: Draws | None, k: int) -> Draws | None:
-    """Of draws for a batch, those of its picture k."""
-    return {name: draws[k : k + 1] for name, draws in eps.items()} if isinstance(eps, Mapping) else eps
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from utils.page import upload_tree as uploads_module
+from utils.page import upload_tree
 from utils.page.upload_tree import Upload, UploadTree, received, safe_name
 from utils.planning.errors import UserError
 
@@ -90,7 +90,7 @@ def test_too_many_or_too_large_uploads_are_refused_in_a_sentence_and_none_is_tak
     tree, path = UploadTree(tmp_path / "in"), uploaded(tmp_path, "a.png")
     with pytest.raises(UserError, match="These would be 1001 files, and this page takes 1000 at a time"):
         tree.add([Upload(f"{k}.png", path) for k in range(1001)])
-    monkeypatch.setattr(uploads_module, "MOST_BYTES", 10)
+    monkeypatch.setattr(upload_tree, "MOST_BYTES", 10)
     with pytest.raises(UserError, match="choose fewer files"):
         tree.add([Upload("a.png", path), Upload("b.png", path)])
     assert tree.names == [] and not tree.folder.exists()

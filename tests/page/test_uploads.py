@@ -69,7 +69,7 @@ def test_an_upload_that_was_deleted_is_said_to_be(folder):
 @pytest.mark.parametrize(
     ("path", "passes"),
     [
-        ("/gradio_api/file=/tmp/a.png", True),
+        ("/gradio_api/file=/folder/a.png", True),
         ("/", True),
         ("/gradio_api/file=http://example.com/a.png", False),
         ("/gradio_api/file=HTTPS://example.com/a.png", False),

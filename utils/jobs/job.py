@@ -64,6 +64,17 @@ class Watcher:
     on_end: Callable[[Summary], None] = lambda summary: None
     stop: Event = field(default_factory=Event)
 
+    def telling_too(self, on_progress: Callable[[int, int, np.ndarray], None] | None) -> Watcher:
+        """A watcher that also tells `on_progress` of tiles, of whichever file."""
+        if on_progress is None:
+            return self
+
+        def on_tile(path: Path, done: int, total: int, preview: np.ndarray) -> None:
+            self.on_tile(path, done, total, preview)
+            on_progress(done, total, preview)
+
+        return replace(self, on_tile=on_tile)
+
 
 @dataclass
 class _Work:

@@ -25,9 +25,9 @@ def _tile_draws(seed: int, box: Box, spec: ModelSpec) -> torch.Tensor:
     return torch.randn(len(POSTERIORS), *spec.latent_shape(box.size), generator=generator)
 
 
-def draws_of(draws: Draws, tiles: torch.Tensor) -> Draws:
-    """Of the draws for a batch, those of the tiles that a mask [n] holds."""
-    return draws if draws == "mean" else {name: values[tiles] for name, values in draws.items()}
+def draws_of(draws: Draws, which: torch.Tensor | slice) -> Draws:
+    """Of the draws for a batch, those that a mask [n] or a slice of it holds."""
+    return draws if draws == "mean" else {name: values[which] for name, values in draws.items()}
 
 
 def check_draws(eps: object, batch: int, lq_size: tuple[int, int], spec: ModelSpec) -> None:

@@ -17,6 +17,7 @@ from utils.page.archive import pack
 from utils.page.batch import Batch
 from utils.page.batch_running import BatchRun
 from utils.page.batch_table import MOST_ROWS, table
+from utils.page.clock import WAITING
 from utils.page.describing import duration
 from utils.page.drop_zone import drop_zone
 from utils.page.errors import explained
@@ -175,7 +176,7 @@ class BatchTab:
             self._clear: gr.Button(visible=False),
             self._zone: gr.HTML(visible=False),
             **{part: gr.update(interactive=False) for part in (self._from, self._source, self._results, self._format)},
-            self._status: markup.progress("Waiting for the model", None),
+            self._status: WAITING,
         }
 
     def _run(
@@ -191,7 +192,7 @@ class BatchTab:
                 raise UserError("The files are not kept any more; choose them again.")
             run = BatchRun(self._shared, batch.look(), batch.out_folder, batch.files, batch.thumbnails, stop)
             run.start(self._form.overrides(values), JobOptions(recursive=True, format=format_named(file_format).suffixes[0].removeprefix(".")))
-            yield {self._batch: batch, **self._shown(batch, markup.progress("Waiting for the model", None))}
+            yield {self._batch: batch, **self._shown(batch, WAITING)}
             yield from self._followed(run, batch, key, stop)
             yield {self._status: markup.progress("Packing the results", None)}
             yield {**self._shown(batch, self._said(run, batch, time.monotonic() - start)), **self._offered(batch)}
@@ -259,7 +260,7 @@ class BatchTab:
 
 def _progress(run: BatchRun, batch: Batch) -> str:
     if run.begun is None:
-        return markup.progress("Waiting for the model", None)
+        return WAITING
     pictures = batch.pictures
     words = f"Picture {min(run.settled + 1, len(pictures))} of {len(pictures)}"
     if run.before:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from utils.evaluation.picture_sets import Skipped
     from utils.pictures.degradations import Degradation
 
-KERNELS = ("bicubic", "bilinear", "lanczos", "area")
+KERNELS = ("bicubic", "bilinear", "lanczos", "area", "aliased")
 EXIT_CODES = "Exit codes: 0 all done; 2 wrong usage, or no picture could be used; 3 some pictures were left out, each named with its reason."
 
 
@@ -96,13 +96,14 @@ def _degradation(options: argparse.Namespace) -> Degradation:
         factor=options.factor,
         kernel=options.kernel or KERNELS[0],
         blur_sigma=(blur, blur),
+        sharpening=options.sharpen or 0.0,
         noise_sd=(options.noise or 0.0) / 255,
         jpeg_quality=options.jpeg,
     )
 
 
 def _refuse_recipe_beside_lr(options: argparse.Namespace) -> None:
-    given = [f"--{name}" for name in ("kernel", "blur", "noise", "jpeg", "seed") if getattr(options, name) is not None]
+    given = [f"--{name}" for name in ("kernel", "blur", "sharpen", "noise", "jpeg", "seed") if getattr(options, name) is not None]
     if options.lr and given:
         raise UserError(f"With --lr the low-resolution pictures are taken as they are; leave out {' and '.join(given)}, or --lr.")
 
@@ -212,7 +213,7 @@ def build_parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "degrade",
         help="make low-resolution pictures from good ones",
-        description="Make low-resolution pictures from good ones: blur, reduction, noise, JPEG. They are 8-bit PNG in the same "
+        description="Make low-resolution pictures from good ones: blur, reduction, sharpening, noise, JPEG. They are 8-bit PNG in the same "
         "subfolders, without transparency.",
         epilog="What is random depends on the seed and the picture only. " + EXIT_CODES,
     )
@@ -229,6 +230,7 @@ def _add_degradation(parser: Any) -> None:
     parser.add_argument(
         "--blur", type=_between(float, 0, 50), metavar="SIGMA", help="Gaussian blur before it, in pixels of the original (default: none)"
     )
+    parser.add_argument("--sharpen", type=_between(float, 0, 10), metavar="AMOUNT", help="unsharp mask after it, of 1 pixel's radius (default: none)")
     parser.add_argument(
         "--noise", type=_between(float, 0, 255), metavar="SD", help="standard deviation of the noise after it, of 255 (default: none)"
     )

@@ -35,7 +35,15 @@ def test_the_default_is_the_bicubic_reduction_alone(photo):
 
 
 @pytest.mark.parametrize(
-    "how", [Degradation(blur_sigma=(2, 2)), Degradation(detour=0.5), Degradation(noise_sd=10 / 255), Degradation(jpeg_quality=60)]
+    "how",
+    [
+        Degradation(blur_sigma=(2, 2)),
+        Degradation(detour=0.5),
+        Degradation(kernel="aliased"),
+        Degradation(sharpening=1.0),
+        Degradation(noise_sd=10 / 255),
+        Degradation(jpeg_quality=60),
+    ],
 )
 def test_each_degradation_changes_the_picture_but_does_not_move_it(photo, how):
     rgb = photo[:, :128].astype(np.float32) / 255
@@ -47,6 +55,15 @@ def test_each_degradation_changes_the_picture_but_does_not_move_it(photo, how):
         return np.square(moved - clean[2:-2, 2:-2]).mean()
 
     assert 0 < distance(0, 0) < min(distance(*shift) for shift in [(0, 1), (1, 0), (0, -1), (-1, 0)])
+
+
+def test_sharpening_adds_the_asked_share_of_what_blur_takes_away():
+    step = np.full((64, 64, 3), 0.3, np.float32)
+    step[:, 32:] = 0.6
+    clean, sharp = (degrade(step, Degradation(sharpening=amount, sharpening_sigma=0.8), np.random.default_rng(0)) for amount in (0.0, 0.5))
+    soft = blur(clean, gaussian_kernel((0.8, 0.8)))
+    np.testing.assert_allclose(sharp - clean, 0.5 * (clean - soft), atol=1.51 / 255)
+    assert np.abs(sharp - clean).max() > 4 / 255
 
 
 def test_noise_has_the_asked_strength():

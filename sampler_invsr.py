@@ -355,6 +355,7 @@ class InvSamplerSR:
         """The result in the kind of pixels of the picture that was given."""
         import numpy as np
 
+        from utils.models.stopping import ask_whether_to_stop
         from utils.pictures.colour_profiles import from_srgb
         from utils.pictures.soundness import checked
         from utils.pictures.transparency import alpha_at_size
@@ -362,6 +363,7 @@ class InvSamplerSR:
         rgb = np.empty((*plan.output_size, 3), picture.rgb.dtype)
         colourless = picture.colourless
         for top, sr in checked(self._finished(canvases, lq, plan), lq, plan.output_size):
+            ask_whether_to_stop()
             values = sr[0].permute(1, 2, 0).cpu().numpy()
             rgb[top : top + len(values)] = from_srgb(values, picture.icc, rgb.dtype, colourless)
         alpha = None if picture.alpha is None else alpha_at_size(picture.alpha, plan.canvas_size, plan.output_size)

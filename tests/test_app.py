@@ -124,7 +124,7 @@ def test_a_picture_is_upscaled_compared_and_downloaded_as_the_command_line_write
     assert [url for url in requests if not url.startswith((address, "data:", "blob:"))] == []
 
 
-def test_a_run_is_cancelled_at_its_next_tile_batch_and_another_one_waits_for_that(open_page, tmp_path):
+def test_a_run_is_cancelled_within_a_tile_batch_and_another_one_waits_for_that(open_page, tmp_path):
     path = tmp_path / "large.png"
     Image.fromarray(np.random.default_rng(1).integers(0, 256, (128, 192, 3), dtype=np.uint8)).save(path)
     choose(open_page, path)
@@ -145,7 +145,7 @@ def test_a_run_is_cancelled_at_its_next_tile_batch_and_another_one_waits_for_tha
     assert (WatchedSampler.running, WatchedSampler.tiles) == (1, 1)
     WatchedSampler.gate.set()
     expect(open_page.locator("#status")).to_contain_text("Done in", timeout=SLOWEST)
-    assert (WatchedSampler.most_running, WatchedSampler.tiles) == (1, 2 + 4)  # the cancelled run ended with its second batch
+    assert (WatchedSampler.most_running, WatchedSampler.tiles) == (1, 1 + 4)  # the cancelled run did not finish its second batch
 
 
 def test_the_page_is_up_while_the_model_is_loading(page, serve, tiny_config, picture):

@@ -19,6 +19,7 @@ from utils.jobs.options import JobOptions
 from utils.jobs.output_folder import is_disk_full, make_folder
 from utils.jobs.pipeline import Stopped, pipelined
 from utils.jobs.report import Row, Summary, summarised, write_report
+from utils.models.stopping import stoppable
 from utils.pictures.writing import check_target, save
 from utils.planning.errors import UserError
 
@@ -56,7 +57,7 @@ class Watcher:
     """How a job is followed and ended from outside; whatever a function raises ends it too, and is raised by `Job.run`.
 
     on_tile(input, done, total, preview): after every tile batch, in the thread that computes. on_row(row): after every file. on_end(summary): when
-    there are no more. stop: set it to end the job after the next tile batch. What is finished is kept each time.
+    there are no more. stop: set it to end the job at once. What is finished is kept each time.
     """
 
     on_tile: Callable[[Path, int, int, np.ndarray], None] = lambda path, done, total, preview: None
@@ -138,16 +139,20 @@ class Job:
     def _rows_as_they_finish(self, at_once: int, watcher: Watcher) -> Generator[Row]:
         stop = watcher.stop
 
+        def leave_if_stopped() -> None:
+            if stop.is_set():
+                raise Stopped
+
         def compute(work: _Work) -> _Work:
             def on_tile(done: int, total: int, preview: np.ndarray) -> None:
-                if stop.is_set():
-                    raise Stopped
+                leave_if_stopped()
                 try:
                     watcher.on_tile(work.path, done, total, preview)
                 except BaseException as error:
                     raise _Cancelled from error
 
-            return self._step(work, lambda work: self._compute(work, on_tile))
+            with stoppable(leave_if_stopped):
+                return self._step(work, lambda work: self._compute(work, on_tile))
 
         try:
             yield from pipelined(self.names, self._read_step, compute, self._write_step, at_once, stop)

@@ -19,6 +19,7 @@ from utils.models.latent_resnet import LatentResNet
 from utils.models.model_files import find_local, published_pipeline, published_predictor
 from utils.models.part_loading import load_part, load_scheduler_config
 from utils.models.predictor_loading import PredictorFiles, load_noise_predictor, read_predictor_files
+from utils.models.stopping import make_stoppable
 from utils.models.wavelet_latents import WaveletLatents
 from utils.planning.errors import UserError
 from utils.planning.model_spec import RESNET, WAVELETS, ModelSpec, read_config, read_model_spec
@@ -79,6 +80,7 @@ def _load(settings: Settings, folder: Path, predictor: PredictorFiles, device: t
     layout = torch.channels_last if device.type == "cpu" and dtype == torch.bfloat16 else torch.preserve_format
     for network in networks:
         network.to(device=device, memory_format=layout).requires_grad_(False).eval()
+        make_stoppable(network)
     model = Model(spec, Denoiser(*networks, scheduler_config=scheduler_config, scale=spec.scale), conditioner, device, dtype)
     _try_out(model, conditioning)
     return model

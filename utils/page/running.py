@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from utils.models.stopping import stoppable
 from utils.page.cost import work
 from utils.page.shared_sampler import SharedSampler
 from utils.page.turns import Cancelled
@@ -83,8 +84,7 @@ def upscale(
 ) -> Iterator[News]:
     """Upscale the file at `path` into `folder`; yields news as they come and None while there are none, so that its reader is never stuck in here.
 
-    stats: the picture's, if they are known. Raises what the run raises; Cancelled after `stop` was set. Abandoning the iterator stops the run at
-    its next tile batch.
+    stats: the picture's, if they are known. Raises what the run raises; Cancelled after `stop` was set. Abandoning the iterator stops the run.
     """
     from utils.pictures.writing import save
 
@@ -188,13 +188,16 @@ def _followed(shared: SharedSampler, job: _Job, overrides: Mapping[str, Any], st
 
 
 def _work(shared: SharedSampler, job: _Job, overrides: Mapping[str, Any], stop: threading.Event, news: queue.SimpleQueue[News | Exception]) -> None:
-    def tell(item: News) -> None:
+    def leave_if_stopped() -> None:
         if stop.is_set() or shared.closing.is_set():
             raise Cancelled
+
+    def tell(item: News) -> None:
+        leave_if_stopped()
         news.put(item)
 
     try:
-        with shared.lent(stop, lambda before: tell(Waiting(before))) as loaded:
+        with shared.lent(stop, lambda before: tell(Waiting(before))) as loaded, stoppable(leave_if_stopped):
             news.put(job(loaded.with_settings(**overrides), tell))
     except Exception as error:  # the reader raises it
         news.put(error)

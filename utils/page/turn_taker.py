@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from utils.jobs.pipeline import Stopped
+from utils.models.stopping import stoppable
 from utils.page.cost import work
 from utils.page.shared_sampler import SharedSampler
 from utils.page.turns import Cancelled
@@ -60,16 +61,22 @@ class TurnTaker:
     def upscaled(self, picture: Picture, on_tile: Callable[[int, int, np.ndarray], None]) -> Upscaled:
         path = self._paths.pop(id(picture))
 
-        def on_tile_while_open(done: int, total: int, preview: np.ndarray) -> None:
+        def leave_if_stopped() -> None:
             if self._shared.closing.is_set():
                 self._stop.set()
+            if self._stop.is_set():
+                raise Stopped
+
+        def on_tile_while_open(done: int, total: int, preview: np.ndarray) -> None:
+            leave_if_stopped()
             on_tile(done, total, preview)
 
         try:
             with self._shared.turn(self._stop, self._on_place):
                 self._on_place(0)
                 start = time.perf_counter()
-                result = self._sampler().upscaled(picture, on_tile_while_open)
+                with stoppable(leave_if_stopped):
+                    result = self._sampler().upscaled(picture, on_tile_while_open)
                 self._shared.note_rate(work(result.plan), time.perf_counter() - start)
         except Cancelled:
             self._stop.set()  # for the job's other threads

@@ -53,8 +53,8 @@ class Case:
 class Row:
     """What one method did with one picture.
 
-    seam: the score of the result at the borders of its tiles. seam_of_whole, seam_of_original: those of the result that is computed as one tile, and of
-    the original, at the same borders. All None where no border lies in the picture.
+    seam: the score of the result at the borders of its tiles. seam_of_whole, seam_of_original: those of the result that is computed as one tile and
+    of the original at the same borders. All None where no border lies in the picture.
     """
 
     plan: "Plan"

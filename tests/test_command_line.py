@@ -37,6 +37,14 @@ def test_one_picture(tmp_path, capsys):
     assert Image.open(tmp_path / "out" / "a.png").size == (120, 80)
 
 
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_person_is_told_that_the_model_is_being_loaded(tmp_path, capsys, monkeypatch, is_terminal):
+    source = picture(tmp_path / "a.png")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    assert main(["-i", str(source), "-o", str(tmp_path / "out"), *MODEL]) == 0
+    assert ("Loading the model" in capsys.readouterr().err) == is_terminal
+
+
 def test_what_is_to_be_known_of_a_result_is_said(tmp_path, capsys):
     frames = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])

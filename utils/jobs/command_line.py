@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from sampler_invsr import InvSamplerSR, OnProgress
     from utils.jobs.report import Row, Summary
+    from utils.planning.settings import Settings
 
 
 def main(make: type[InvSamplerSR], default_config: Path, arguments: list[str] | None = None) -> int:
@@ -72,13 +73,19 @@ def _upscale_paths(make: type[InvSamplerSR], options: argparse.Namespace) -> int
         raise UserError("Name a picture or a folder with -i and a folder for the results with -o; --help tells more.")
     settings, how = make_settings(options.config, parse_assignments(options.settings)), _job_options(options)
     inputs = find_inputs(Path(options.input), Path(options.output), how["recursive"])  # wrong paths are known before a model is loaded
-    sampler = make(settings.to_dict(), _say, _download_bar())
+    sampler = _load(make, settings)
     if options.dry_run:
         print(sampler.forecast(options.input, options.output, **how))
         return 0
     watcher = Watcher(on_row=_print_row, on_end=lambda summary: None if inputs.alone else _print_summary(summary, options.output))
     rows = _with_progress_bar(lambda on_progress: sampler.inference(options.input, options.output, options.bs, on_progress, watcher=watcher, **how))
     return 3 if any(row.output is None for row in rows) else 0
+
+
+def _load(make: type[InvSamplerSR], settings: Settings) -> InvSamplerSR:
+    if sys.stderr.isatty():
+        _say("Loading the model ...")  # and PyTorch, for some seconds without a sign of life
+    return make(settings.to_dict(), _say, _download_bar())
 
 
 def _job_options(options: argparse.Namespace) -> dict[str, Any]:
@@ -152,7 +159,7 @@ def _download_bar() -> Callable[[int, int], None]:
 def _self_check(make: type[InvSamplerSR], options: argparse.Namespace) -> int:
     from utils.jobs.self_check import self_check
 
-    sampler = make(make_settings(options.config, parse_assignments(options.settings)).to_dict(), _say, _download_bar())
+    sampler = _load(make, make_settings(options.config, parse_assignments(options.settings)))
     report, sane = self_check(sampler)
     print(report)
     return 0 if sane else 1

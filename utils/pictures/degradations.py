@@ -71,18 +71,18 @@ def draw_degradation(rng: np.random.Generator, factor: int, clean_share: float) 
     """
     if rng.random() < clean_share:
         return Degradation(factor)
-    sigma = rng.uniform(0.0, 0.6 * factor) if rng.random() < 0.6 else 0.0
+    sigma = rng.uniform(0.0, 0.6 * factor) if rng.random() < 0.7 else 0.0
     anisotropic = rng.random() < 0.3
     return Degradation(
         factor=factor,
-        kernel=str(rng.choice(list(KERNELS))),
+        kernel=str(rng.choice(list(KERNELS))) if rng.random() < 0.5 else "bicubic",
         blur_sigma=(sigma, rng.uniform(0.0, 0.6 * factor) if anisotropic else sigma),
         blur_angle=rng.uniform(0.0, math.pi),
         detour=rng.uniform(0.5, 1.5) if rng.random() < 0.3 else 1.0,
-        sharpening=rng.uniform(0.0, 2.0) if rng.random() < 0.5 else 0.0,
+        sharpening=rng.uniform(0.0, 1.5) if rng.random() < 0.4 else 0.0,
         sharpening_sigma=rng.uniform(0.5, 1.5),
-        noise_sd=rng.uniform(0.0, 10.0) / 255 if rng.random() < 0.6 else 0.0,
-        jpeg_quality=int(rng.integers(30, 96)) if rng.random() < 0.8 else None,
+        noise_sd=rng.uniform(0.0, 10.0) / 255 if rng.random() < 0.7 else 0.0,
+        jpeg_quality=int(rng.integers(35, 96)) if rng.random() < 0.8 else None,
     )
 
 

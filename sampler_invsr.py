@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
@@ -17,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from utils.planning.adaptive import needs_statistics
 from utils.planning.checked_settings import make_settings, with_overrides
-from utils.planning.errors import UserError, is_out_of_memory
+from utils.planning.errors import UserError
 from utils.planning.geometry import Box
+from utils.planning.memory import is_huge
 from utils.planning.plan import Plan, Run, check_model_can, check_output_size, make_plan
 from utils.planning.settings import Settings
+from utils.planning.target_size import target_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -161,6 +164,7 @@ class InvSamplerSR:
         import torch
 
         from utils.models.draws import check_draws, draws_of
+        from utils.models.remedies import Remedies
 
         _check_pictures(lq)
         if len(lq) > 1 and needs_statistics(self.settings):
@@ -169,7 +173,7 @@ class InvSamplerSR:
         plan = make_plan((lq.shape[-2], lq.shape[-1]), self.settings, self.spec, _stats_where_needed(lq, self.settings))
         check_draws(eps, len(lq), plan.lq_size, self.spec)
         with torch.no_grad():
-            canvases = self._compute(lq, plan, self.settings, eps)
+            canvases = self._compute(lq, plan, self.settings, eps, Remedies(plan.tile_batch, plan.patch))
             return torch.cat([sr for _, sr in self._finished(canvases, lq, plan)], 2)
 
     def sample_patches(
@@ -196,15 +200,16 @@ class InvSamplerSR:
 
     def _upscale(self, picture: Picture, settings: Settings, on_progress: OnProgress | None) -> tuple[Picture, Plan, dict[str, float]]:
         from utils.models.device import memory_errors_explained
+        from utils.models.remedies import Remedies, amended
 
         timings: dict[str, float] = {}
         lq = _visible_colours(picture)
         with _timed(timings, "planning"), memory_errors_explained():
-            stats = _stats_where_needed(lq, settings)
-            plan = make_plan(picture.size, settings, self.spec, stats)
+            plan = make_plan(picture.size, settings, self.spec, _stats_where_needed(lq, settings))
+            remedies = Remedies(plan.tile_batch, plan.patch)
         with _timed(timings, "networks"), memory_errors_explained():
-            canvases, plan, notes = self._compute_within_memory(lq, plan, stats, settings, on_progress)
-            picture = replace(picture, notes=(*picture.notes, *notes))
+            canvases = self._compute(lq, plan, settings, None, remedies, on_progress)
+        picture, plan = replace(picture, notes=(*picture.notes, *remedies.sentences(plan))), amended(plan, remedies)
         with _timed(timings, "stages"), memory_errors_explained():
             return self._finished_picture(canvases, lq, picture, plan), plan, timings
 
@@ -214,46 +219,21 @@ class InvSamplerSR:
         with memory_errors_explained():
             return _measured(_visible_colours(picture))
 
-    def _compute_within_memory(
-        self, lq: torch.Tensor, plan: Plan, stats: ImageStats | None, settings: Settings, on_progress: OnProgress | None
-    ) -> tuple[tuple[Rows, ...], Plan, list[str]]:
-        """`_compute`, with smaller tiles where the planned ones, one at a time, are too much; the plan as it was carried out, and sentences on it."""
-        from utils.models.device import free_memory
-        from utils.models.remedies import Remedies, amended, smaller_patch
-
-        planned = plan.patch
-        while True:
-            remedies = Remedies(plan.tile_batch)
-            try:
-                canvases = self._compute(lq, plan, settings, None, on_progress, remedies)
-                break
-            except (MemoryError, RuntimeError) as error:
-                smaller = smaller_patch(plan.patch, self.spec.lq_multiple)
-                if smaller is None or not is_out_of_memory(error):
-                    raise
-            free_memory(self.device)
-            settings = with_overrides(settings, {"pch_size": smaller})
-            plan = make_plan(plan.picture_size, settings, self.spec, stats)
-        notes = [f"For want of memory, tiles of {plan.patch} pixels were used instead of {planned}."] if plan.patch < planned else []
-        notes += remedies.sentences(plan)
-        return canvases, amended(plan, remedies.tile_batch, notes), notes
-
     def _compute(
         self,
         lq: torch.Tensor,
         plan: Plan,
         settings: Settings,
         eps: Draws | None,
+        remedies: Remedies,
         on_progress: OnProgress | None = None,
-        remedies: Remedies | None = None,
     ) -> tuple[Rows, ...]:
         """Pad, and for each of the plan's runs: the networks over batches of tiles, blend, crop. [B,3,h,w] -> as many [B,3,4h,4w]."""
-        from utils.models.remedies import Remedies
         from utils.pictures.blending import Canvas
         from utils.pictures.padding import pad, picture_box
         from utils.pictures.rows import new_rows
 
-        lq, remedies = lq.float().to(self.device), remedies or Remedies(plan.tile_batch)
+        lq = lq.float().to(self.device)
         padded, below, box = pad(lq, plan), lq[0], picture_box(plan)
         canvases: list[Rows] = []
         for run in plan.runs:
@@ -277,35 +257,28 @@ class InvSamplerSR:
         on_progress: OnProgress | None,
         remedies: Remedies,
     ) -> None:
-        """One run over the tiles of padded pictures [B,3,h,w], onto a canvas. Where memory runs out, with fewer tiles at a time from there on."""
+        """One run over the tiles of padded pictures [B,3,h,w], onto a canvas."""
         import torch
 
-        from utils.models.device import free_memory
+        from utils.models.within_memory import Tile, WithinMemory
 
-        jobs, done = list(product(plan.tiles, range(len(padded)))), 0  # tiles come from top to bottom
-        while done < len(jobs):
-            batch = jobs[done : done + remedies.tile_batch]
-            try:
-                patches = torch.stack([padded[k, :, box.top : box.bottom, box.left : box.right] for box, k in batch])
-                tiles = self._sample_tiles(patches, batch, run, plan.cfg_scale, settings, eps, remedies)
-            except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error) or not remedies.take_fewer_tiles(len(batch)):
-                    raise
-                tiles = None
-            if tiles is None:  # now that the failed attempt is no longer held by its exception
-                free_memory(self.device)
-                continue
-            for (box, k), rgb in zip(batch, tiles, strict=True):
+        def compute(batch: Sequence[Tile]) -> torch.Tensor:
+            patches = torch.stack([padded[k, :, box.top : box.bottom, box.left : box.right] for box, k in batch])
+            return self._sample_tiles(patches, batch, run, plan.cfg_scale, settings, eps, remedies)
+
+        tiles, done = list(product(plan.tiles, range(len(padded)))), 0  # tiles come from top to bottom
+        for batch, results in WithinMemory(compute, remedies, self.spec, self.device).batches(tiles):
+            for (box, k), rgb in zip(batch, results, strict=True):
                 canvas.add(k, box.scaled(plan.scale), rgb, plan.attention_blending)
             done += len(batch)
-            canvas.finish(plan.scale * (jobs[done][0].top if done < len(jobs) else plan.lq_size[0]))
+            canvas.finish(plan.scale * (tiles[done][0].top if done < len(tiles) else plan.lq_size[0]))
             if on_progress:
-                on_progress(done, len(jobs), canvas.preview(below))
+                on_progress(done, len(tiles), canvas.preview(below))
 
     def _sample_tiles(
         self,
         patches: torch.Tensor,
-        batch: list[tuple[Box, int]],
+        batch: Sequence[tuple[Box, int]],
         run: Run,
         guidance: float,
         settings: Settings,
@@ -382,6 +355,10 @@ class InvSamplerSR:
     def read(self, path: Path, tolerant: bool) -> Picture:
         """A job's first step: decode the file; `tolerant` takes what is left of a damaged one. UserError if it cannot be used."""
         return self._read(path, self.settings, tolerant)
+
+    def is_huge(self, picture: Picture) -> bool:
+        """Whether a job should have no other result like that of this picture in memory at the same time."""
+        return is_huge(math.prod(target_size(picture.size, self.settings.basesr)))
 
     def upscaled(self, picture: Picture, on_tile: OnProgress) -> Upscaled:
         """A job's second step: the result, with the texts that say how it was made."""

@@ -115,6 +115,13 @@ def test_the_plan_says_what_waits_on_the_disk(sampler):
     assert "What the networks make, 1.2 GB, is kept in a temporary file" in plan.reasons[-1]
 
 
+def test_what_the_shipped_limit_allows_is_not_huge_whatever_the_size_of_the_result_is_asked_as(sampler):
+    pictures = [Picture(np.broadcast_to(np.uint8(0), (side, side, 3))) for side in (2000, 2100)]
+    assert [sampler.is_huge(picture) for picture in pictures] == [False, True]
+    assert [sampler.with_settings(sf=2).is_huge(picture) for picture in pictures] == [False, False]
+    assert sampler.with_settings(longest_side=9000).is_huge(pictures[0])
+
+
 # ---- memory ----
 
 

@@ -13,15 +13,18 @@ from utils.pictures.reading import load
 
 
 class Enlarger:
-    """As much of a sampler as a job needs. `before` is called with every picture's size before it is computed."""
+    """As much of a sampler as a job needs. `before` is called with every picture's size before it is computed. Above `most_pixels` one is huge."""
 
-    def __init__(self, seed=1, before=lambda size: None):
-        self.seed, self.before = seed, before
+    def __init__(self, seed=1, before=lambda size: None, most_pixels=10**9):
+        self.seed, self.before, self.most_pixels = seed, before, most_pixels
         self.read_names, self.computed = [], 0
 
     def read(self, path, tolerant):
         self.read_names.append(path.name)
         return load(path, 10**8, 4, tolerant=tolerant)
+
+    def is_huge(self, picture):
+        return picture.size[0] * picture.size[1] > self.most_pixels
 
     def upscaled(self, picture, on_tile):
         self.before(picture.size)

@@ -15,7 +15,6 @@ import torch
 from sampler_invsr import InvSamplerSR
 from tests.conftest import PROJECT
 from tests.jobs.enlarging import Enlarger, picture, pictures, run
-from utils.models.remedies import smaller_patch
 from utils.planning.errors import UserError
 
 
@@ -136,21 +135,21 @@ def test_where_memory_runs_out_fewer_tiles_then_smaller_ones_then_a_sentence():
     assert done.returncode == 0, done.stderr
     fewer, reason, smaller, failed = done.stdout.splitlines()
     assert fewer.startswith(("8 64 For", "4 64 For", "2 64 For", "1 64 For")) and "at a time instead of 16." in fewer and reason in fewer
-    assert smaller.startswith(("1 128 For", "1 64 For", "1 32 For")) and "pixels were used instead of 256." in smaller
+    assert smaller.startswith("1 256 For") and "1 of 1 tiles of 256 pixels were computed in overlapping parts, the smallest of " in smaller
     assert failed.startswith("UserError There is not enough memory")
 
 
 @pytest.fixture
 def limited(embedded_sampler):
-    """limited(too_much) -> a sampler whose network runs out of memory where too_much(batch, side, calls before) says so, and its batches."""
+    """limited(too_much) -> a sampler whose network runs out of memory where too_much(batch, side, calls before) says so, and its (batch, side)s."""
     hooks = []
 
     def limit(too_much, error=MemoryError):
         batches = []
 
         def run_out(network, arguments):
-            batches.append(len(arguments[0]))
-            if too_much(batches[-1], arguments[0].shape[-1], len(batches) - 1):
+            batches.append((len(arguments[0]), arguments[0].shape[-1]))
+            if too_much(*batches[-1], len(batches) - 1):
                 raise error
 
         sampler = embedded_sampler.with_settings(pch_size=64, color_fix="none", extra_bs=4)
@@ -167,36 +166,34 @@ def test_finished_tiles_are_kept_where_memory_runs_out_midway(embedded_sampler, 
     expected = embedded_sampler.upscale(photo[:96, :128], pch_size=64, color_fix="none").picture
     sampler, batches = limited(lambda batch, side, before: before > 0 and batch > 1, error)
     result = sampler.upscale(photo[:96, :128])
-    assert len(result.plan.tiles) == 6 and batches == [4, 2, 1, 1]
+    assert len(result.plan.tiles) == 6 and [batch for batch, _ in batches] == [4, 2, 1, 1]
     assert np.abs(result.picture.astype(int) - expected).max() <= 1
     assert result.warnings == ("For want of memory, tiles were computed 1 at a time instead of 4.",)
     assert result.plan.tile_batch == 1 and result.plan.reasons[-1] == result.warnings[0]
 
 
-def test_smaller_tiles_where_one_at_a_time_is_too_much_and_it_is_said(embedded_sampler, limited, photo):
-    expected = embedded_sampler.upscale(photo[:64, :64], pch_size=32, color_fix="none").picture
-    sampler, _ = limited(lambda batch, side, before: side > 32)
-    result = sampler.upscale(photo[:64, :64])
-    assert np.array_equal(result.picture, expected) and result.plan.patch == 32
-    assert result.warnings == ("For want of memory, tiles of 32 pixels were used instead of 64.",)
+def test_a_tile_that_does_not_fit_is_computed_in_parts_and_it_is_said(embedded_sampler, limited, photo):
+    expected = embedded_sampler.upscale(photo[:64, :128], pch_size=64, color_fix="none", extra_bs=1).picture
+    sampler, sides = limited(lambda batch, side, before: before > 0 and side > 40)
+    result = sampler.upscale(photo[:64, :128], extra_bs=1)
+    assert len(result.plan.tiles) == 3 and sides == [(1, 64), (1, 64), *[(1, 40)] * 4, *[(1, 40)] * 4], "the first tile was computed once"
+    left, right = (np.abs(result.picture.astype(int) - expected)[:, columns] for columns in (slice(0, 128), slice(128, 512)))
+    assert left.max() == 0 and right.max() > 0 and right.mean() < 1.5
+    said = "For want of memory, 2 of 3 tiles of 64 pixels were computed in overlapping parts, the smallest of 40 pixels."
+    assert result.warnings == (said,) and result.plan.reasons[-1] == said and result.plan.patch == 64
 
 
 def test_a_clear_failure_where_nothing_helps(limited, photo):
-    sampler, batches = limited(lambda batch, side, before: True)
+    sampler, sides = limited(lambda batch, side, before: True)
     with pytest.raises(UserError, match="not enough memory"):
-        sampler.upscale(photo[:64, :64])
-    assert batches == [1, 4, 2, 1]  # one tile of 64, then of 9 tiles of 32
+        sampler.upscale(photo[:96, :128])
+    assert sides == [(4, 64), (2, 64), (1, 64), (1, 40), (1, 32)]
 
 
 def test_other_errors_are_not_taken_for_a_want_of_memory(limited, photo):
     sampler, _ = limited(lambda batch, side, before: True, RuntimeError("shapes do not fit"))
     with pytest.raises(RuntimeError, match="shapes do not fit"):
         sampler.upscale(photo[:32, :32], pch_size=32)
-
-
-@pytest.mark.parametrize(("patch", "multiple", "expected"), [(128, 8, 64), (64, 16, 32), (32, 8, None), (72, 16, 32), (40, 8, None), (200, 64, 64)])
-def test_smaller_tiles_are_about_half_and_what_the_model_can_do(patch, multiple, expected):
-    assert smaller_patch(patch, multiple) == expected
 
 
 @pytest.fixture(params=["infinite", "black"])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import utils.jobs.job as job_module
 from tests.jobs.enlarging import Enlarger, job, picture, pictures, run, tree
 from utils.jobs.fingerprints import file_hash
 from utils.jobs.job import Watcher
@@ -294,6 +295,31 @@ def test_memory_does_not_grow_with_the_number_of_files(tmp_path):
     watcher = Watcher(on_tile=lambda path, done, total, preview: behind.append(len(upscaler.read_names) - upscaler.computed))
     run(tmp_path / "in", tmp_path / "out", upscaler, watcher=watcher)
     assert max(behind) <= 3  # one computed, one waiting, one being read
+
+
+def test_of_huge_results_there_is_one_in_memory_and_they_are_those_of_any_job(tmp_path, monkeypatch):
+    for k in range(8):
+        picture(tmp_path / "in" / f"{k}.png", k, (6, 5 + k % 2))
+    run(tmp_path / "in", tmp_path / "expected")
+    alive, most = [], []
+
+    class Counted(Enlarger):
+        def upscaled(self, picture, on_tile):
+            if self.is_huge(picture):
+                alive.append(picture)
+                most.append(len(alive))
+            return super().upscaled(picture, on_tile)
+
+    def save(picture, *arguments, **options):
+        notes = saved(picture, *arguments, **options)
+        if picture.size == (24, 24):
+            alive.pop()
+        return notes
+
+    saved = job_module.save
+    monkeypatch.setattr(job_module, "save", save)
+    run(tmp_path / "in", tmp_path / "out", Counted(most_pixels=6 * 5), at_once=2)
+    assert most == [1, 1, 1, 1] and pictures(tmp_path / "out") == pictures(tmp_path / "expected")
 
 
 # ---- before it is run ----

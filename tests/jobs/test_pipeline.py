@@ -61,6 +61,39 @@ def test_only_a_few_items_are_in_memory_at_a_time():
     assert most <= 7  # read, waiting, two computed, waiting, written, and one counted early
 
 
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_of_huge_items_only_one_is_in_memory_and_others_pass_it_meanwhile(at_once):
+    """Of the 20 items every fifth is huge; the first is written only when another has been computed, so there is no waiting for what is small."""
+    alive, most, passed = set(), [], Event()
+
+    def compute(item):
+        if item % 5 == 0:
+            alive.add(item)
+            most.append(len(alive))
+        elif item == 1:
+            passed.set()
+        return item
+
+    def write(item):
+        assert item or passed.wait(SLOW)
+        time.sleep(0.002)
+        alive.discard(item)
+        return item
+
+    done = pipelined(range(20), same, compute, write, at_once, Event(), is_huge=lambda item: item % 5 == 0)
+    assert sorted(done) == list(range(20)) and most == [1, 1, 1, 1]
+
+
+def test_who_waits_with_a_huge_item_leaves_when_the_one_before_cannot_be_written():
+    def write(item):
+        raise RuntimeError("broken")
+
+    before = threading.active_count()
+    with pytest.raises(RuntimeError, match="broken"):
+        list(pipelined(range(9), same, same, write, 2, Event(), is_huge=lambda item: True))
+    assert threading.active_count() == before
+
+
 @pytest.mark.parametrize("broken", ["read", "compute", "write"])
 def test_an_exception_in_any_step_ends_all_and_is_raised(broken):
     def fail(item):

@@ -437,6 +437,49 @@ def test_a_png_that_is_damaged_where_its_decoder_does_not_look_is_refused_or_mar
     assert "damaged or incomplete" in " ".join(picture.notes)
 
 
+def middle_replaced(data, replacement, length):
+    """The file without `length` bytes from its middle on, and with others instead."""
+    middle = len(data) // 2
+    return data[:middle] + replacement + data[middle + length :]
+
+
+@pytest.mark.parametrize(
+    ("options", "replacement"),
+    [
+        ({"restart_marker_rows": 1}, b""),
+        ({"restart_marker_rows": 1}, bytes(2000)),
+        ({}, b"\xff\xe5" + bytes(1998)),
+        ({"progressive": True}, b"\xff\xd3"),
+    ],
+)
+def test_a_jpeg_whose_markers_show_damage_is_refused_or_marked(tmp_path, options, replacement):
+    rgb = smooth(192, 128) // 2 + noise(192, 128, 3) // 16
+    path = written(tmp_path / "a.jpg", Image.fromarray(rgb), quality=95, **options)
+    path.write_bytes(middle_replaced(path.read_bytes(), replacement, len(replacement) or 2000))
+    with Image.open(path) as image:
+        image.load()  # the decoder alone takes it for whole
+    refused(path, "damaged")
+    with Image.open(path) as image, pytest.raises(UserError, match="damaged"):
+        from_pil(image)
+    picture = load(path, ENOUGH, 4, tolerant=True)
+    assert picture.size == (192, 128) and "damaged or incomplete" in " ".join(picture.notes)
+    assert np.abs(picture.rgb[:48].astype(int) - rgb[:48]).mean() < 20
+
+
+@pytest.mark.parametrize("options", [{"restart_marker_blocks": 1}, {"restart_marker_rows": 1, "progressive": True}, {"subsampling": 2}])
+def test_a_sound_jpeg_is_not_taken_for_a_damaged_one(tmp_path, options):
+    path = written(tmp_path / "a.jpg", Image.fromarray(noise(100, 90, 3)), quality=95, **options)
+    whole = path.read_bytes()
+    for data in (
+        whole,
+        whole + b"\xff\xd3 and more \xff\xe1",
+        whole.replace(b"\xff\xd9", b"\0\0\xff\xff\xd9"),
+        whole[:2] + b"\xff\xfe\0\4\xff\xd9" + whole[2:],
+    ):
+        path.write_bytes(data)
+        assert load(path, ENOUGH, 4).notes == ()
+
+
 def test_where_nothing_is_left_there_is_no_picture(tmp_path):
     path = written(tmp_path / "cut.png", Image.fromarray(smooth()))
     whole = path.read_bytes()

@@ -134,7 +134,11 @@ def test_fusion_of_steps_and_seeds_has_genuinely_different_candidates():
         ((10, 10), {"pch_size": 100}, "multiple of 16"),
         ((3000, 3000), {}, r"144.0 megapixels, about 2.4 GB of memory\), above the limit of 64"),
         ((0, 5), {}, "no pixels"),
-        ((1, 2_000_000), {}, "Padded to tiles of 128"),
+        (
+            (1, 2_000_000),
+            {},
+            "Padded to tiles of 128 pixels the result would be 8000000 x 512 and take 132 GB of memory or more, above the limit of 64 ",
+        ),
         ((2800, 2800), {"pch_size": 16, "overlap": 0.9, "max_output_megapixels": 1000}, "more than 100000 tiles"),
     ],
 )

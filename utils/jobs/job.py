@@ -46,6 +46,10 @@ class Upscaler(Protocol):
     """What a job needs of a sampler."""
 
     def read(self, path: Path, tolerant: bool) -> Picture: ...
+    def is_huge(self, picture: Picture) -> bool:
+        """Whether no other result like that of this picture should be in memory at the same time."""
+        ...
+
     def upscaled(self, picture: Picture, on_tile: Callable[[int, int, np.ndarray], None]) -> Upscaled: ...
     def identity(self) -> Mapping[str, Any]:
         """All that decides a result beside the picture, as plain data, with at least `model` and `seed`."""
@@ -155,7 +159,7 @@ class Job:
                 return self._step(work, lambda work: self._compute(work, on_tile))
 
         try:
-            yield from pipelined(self.names, self._read_step, compute, self._write_step, at_once, stop)
+            yield from pipelined(self.names, self._read_step, compute, self._write_step, at_once, stop, self._is_huge)
         except _Cancelled as cancelled:
             assert cancelled.__cause__ is not None
             raise cancelled.__cause__ from None
@@ -239,6 +243,9 @@ class Job:
         work.replaces = self.may_replace(work.target, claim)
         self.manifest.claim(self._entry(work, "started"))
         work.picture = self._read_unchanged(work, before)
+
+    def _is_huge(self, work: _Work) -> bool:
+        return work.picture is not None and self._upscaler.is_huge(work.picture)
 
     def _compute(self, work: _Work, on_tile: Callable[[int, int, np.ndarray], None]) -> None:
         assert work.picture is not None

@@ -19,17 +19,25 @@ class Stopped(BaseException):
 
 
 def pipelined(
-    items: Iterable[Item], read: Callable[[Item], Work], compute: Callable[[Work], Work], write: Callable[[Work], Done], at_once: int, stop: Event
+    items: Iterable[Item],
+    read: Callable[[Item], Work],
+    compute: Callable[[Work], Work],
+    write: Callable[[Work], Done],
+    at_once: int,
+    stop: Event,
+    is_huge: Callable[[Work], bool] = lambda work: False,
 ) -> Iterator[Done]:
     """write(compute(read(item))) of every item, as they finish: a reading and a writing thread, and `at_once` computing ones.
 
-    At most two items wait on either side of the computing threads, so memory does not grow with their number. Setting `stop` ends it: nothing more
+    At most two items wait on either side of the computing threads, so memory does not grow with their number; and of those that are huge, as what is
+    read of them tells, only one at a time is being computed, waits or is written. Setting `stop` ends it: nothing more
     is read or computed, for which a long `compute` must watch, but what is computed is written. The first exception of a step, or one
     in the caller's loop, sets `stop`, and is raised when all threads have ended.
     """
     to_compute, to_write, written = Queue[Any](1), Queue[Any](1), SimpleQueue[Any]()
     errors: list[BaseException] = []
     computing, last = [at_once], Lock()
+    huge = Lock()  # held from before an item is computed until it is written, so by one thread and then another
 
     def fail(error: BaseException) -> None:
         errors.append(error)
@@ -48,7 +56,9 @@ def pipelined(
     def computing_one_by_one() -> None:
         try:
             for work in _taken(to_compute, stop):
-                to_write.put(compute(work))
+                if holds := is_huge(work):
+                    _acquire(huge, stop)
+                to_write.put((compute(work), holds))
         except Stopped:
             pass
         except BaseException as error:
@@ -60,13 +70,16 @@ def pipelined(
 
     def writing() -> None:
         broken = False
-        while (work := to_write.get()) is not _END:
+        while (computed := to_write.get()) is not _END:
+            work, holds = computed
             try:
                 if not broken:
                     written.put(write(work))
             except BaseException as error:
                 broken = True  # the rest is taken, so that nobody waits for ever, but not written
                 fail(error)
+            if holds:
+                huge.release()
         written.put(_END)
 
     threads = [Thread(target=target, name=target.__name__) for target in (reading, *[computing_one_by_one] * at_once, writing)]
@@ -92,6 +105,13 @@ def _offer(queue: "Queue[Any]", item: Any, stop: Event) -> bool:
             queue.put(item, timeout=_POLL)
             return True
     return False
+
+
+def _acquire(lock: Lock, stop: Event) -> None:
+    """As soon as it is free; Stopped if `stop` came first."""
+    while not lock.acquire(timeout=_POLL):
+        if stop.is_set():
+            raise Stopped
 
 
 def _taken(queue: "Queue[Any]", stop: Event) -> Iterator[Any]:

@@ -40,7 +40,7 @@ def _tiling(size: tuple[int, int], tiles: Iterable[Box], origin: tuple[int, int]
     (top, left), scale = origin, size[0] // picture_size[0]
     if size != (picture_size[0] * scale, picture_size[1] * scale) or not scale:
         return None
-    moved = (Box(box.top - top, box.left - left, box.bottom - top, box.right - left).scaled(scale) for box in tiles)
+    moved = (box.moved(-top, -left).scaled(scale) for box in tiles)
     return Tiling(size, tuple(moved), scale)
 
 

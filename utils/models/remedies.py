@@ -8,42 +8,36 @@ import torch
 from utils.models.denoising import Conditioning, Denoiser
 from utils.planning.plan import Plan
 
-SMALLEST_PATCH = 32
-"""Side of the smallest tiles that are tried for want of memory; still smaller ones are mostly border."""
-
 
 @dataclass
 class Remedies:
-    """How one picture is being computed. tile_batch: tiles at a time, from now on. float32_tiles: so many had to be computed again."""
+    """How one picture is being computed.
+
+    tile_batch: tiles at a time, from now on. largest: side of the largest tile that is tried as a whole, from now on. tiles_in_parts: so many
+    were not. float32_tiles: so many had to be computed again.
+    """
 
     tile_batch: int
+    largest: int
+    tiles_in_parts: int = 0
     float32_tiles: int = 0
-
-    def take_fewer_tiles(self, tried: int) -> bool:
-        """Half as many at a time as were too many; False if that was one."""
-        if tried > 1:
-            self.tile_batch = tried // 2
-        return tried > 1
 
     def sentences(self, plan: Plan) -> list[str]:
         """What is to be known of the result."""
         words = []
         if self.tile_batch < plan.tile_batch:
             words.append(f"For want of memory, tiles were computed {self.tile_batch} at a time instead of {plan.tile_batch}.")
+        if self.tiles_in_parts:
+            which = f"{self.tiles_in_parts} of {plan.tile_count} tiles of {plan.patch} pixels"
+            words.append(f"For want of memory, {which} were computed in overlapping parts, the smallest of {self.largest} pixels.")
         if self.float32_tiles:
             words.append(f"Tiles that came out black or with values that are not numbers were computed again in float32 ({self.float32_tiles}).")
         return words
 
 
-def amended(plan: Plan, tile_batch: int, sentences: list[str]) -> Plan:
+def amended(plan: Plan, remedies: Remedies) -> Plan:
     """The plan as it was carried out."""
-    return replace(plan, tile_batch=tile_batch, reasons=(*plan.reasons, *sentences))
-
-
-def smaller_patch(patch: int, multiple: int) -> int | None:
-    """The side of the tiles to try after `patch` was too large for the memory: about half; None if that is too small to be of use."""
-    half = patch // 2 // multiple * multiple
-    return half if half >= SMALLEST_PATCH else None
+    return replace(plan, tile_batch=remedies.tile_batch, reasons=(*plan.reasons, *remedies.sentences(plan)))
 
 
 def in_float32(denoiser: Denoiser, conditioning: Conditioning) -> tuple[Denoiser, Conditioning]:

@@ -58,6 +58,9 @@ class TurnTaker:
         self._on_read(path, picture)
         return picture
 
+    def is_huge(self, picture: Picture) -> bool:
+        return self._sampler().is_huge(picture)
+
     def upscaled(self, picture: Picture, on_tile: Callable[[int, int, np.ndarray], None]) -> Upscaled:
         path = self._paths.pop(id(picture))
 

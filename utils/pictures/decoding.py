@@ -9,7 +9,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin
 
-from utils.pictures import colour_profiles, metadata, png_chunks
+from utils.pictures import colour_profiles, jpeg_markers, metadata, png_chunks
 from utils.pictures.colour_profiles import Use
 from utils.pictures.picture import Picture, checked_floats
 from utils.pictures.tensors import full_scale
@@ -138,10 +138,11 @@ def _lacks_pixels(image: Image.Image) -> bool:
         return False
     if image.format == "TIFF":  # the size may be that of the turned picture, but the strips lie as stored
         return sorted(max(tile.extents[k] for tile in image.tile if tile.extents) for k in (2, 3)) != sorted(image.size)
-    if image.format != "PNG":
+    check = {"PNG": png_chunks.are_pixels_whole, "JPEG": jpeg_markers.are_scans_in_order}.get(str(image.format))
+    if check is None:
         return False
     position = image.fp.tell()
-    is_whole = png_chunks.are_pixels_whole(image.fp)
+    is_whole = check(image.fp)
     image.fp.seek(position)
     return not is_whole
 

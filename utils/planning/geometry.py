@@ -19,6 +19,9 @@ class Box(NamedTuple):
     def scaled(self, factor: int) -> "Box":
         return Box(*(side * factor for side in self))
 
+    def moved(self, down: int, right: int) -> "Box":
+        return Box(self.top + down, self.left + right, self.bottom + down, self.right + right)
+
 
 @dataclass(frozen=True)
 class AxisPadding:

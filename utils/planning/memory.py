@@ -1,5 +1,7 @@
 """The memory that a result takes, as far as its size tells, and the sizes from which less of it is held at once."""
 
+from utils.planning.model_spec import ModelSpec
+
 MOST_IN_MEMORY = 2**30
 """Bytes of what the networks make of a picture; where it is more, it waits on the disk for the stages."""
 STRETCH = 2**23
@@ -10,6 +12,14 @@ RESULT_BYTES = 8
 """Memory for each pixel of a result, and of its image while a file of 8 bits is written."""
 FINISH_BYTES = 150
 """Memory for each pixel of a result that is worked on in the stages."""
+NETWORK_BYTES = 5000
+"""Memory of the networks for each output pixel of a tile in float32: what Stable Diffusion's VAE takes, which is most of it."""
+TRANSFORM_BYTES = 450
+"""The same for a model whose latents are a transform of the pixels: its networks work at the size of the input."""
+BLENDING_BYTES = 32
+"""Memory for each pixel of the rows of a result that tiles are still blended in: three colours and a weight, and copies of them."""
+HUGE = 2**29
+"""Bytes of a result, as `RESULT_BYTES` counts them, above which a job has only one such at a time. What the default limit allows is below."""
 
 
 def canvas_memory(pixels: int, runs: int = 1) -> int:
@@ -24,7 +34,24 @@ def finishing_memory(canvas_pixels: int, output_pixels: int, runs: int = 1) -> i
     return canvas_memory(canvas_pixels, runs) + RESULT_BYTES * output_pixels + FINISH_BYTES * worked_on
 
 
+def tiling_memory(lq_size: tuple[int, int], patch: int, spec: ModelSpec, tile_batch: int, itemsize: int, guidance: float) -> int:
+    """Bytes of memory of the networks and of the rows in which tiles are blended. itemsize: bytes of each of the networks' numbers."""
+    is_transform = spec.latent_channels >= 3 * spec.latent_factor**2
+    for_pixel = (TRANSFORM_BYTES if is_transform else NETWORK_BYTES) * itemsize // 4 * (2 if guidance > 1 else 1)
+    networks = tile_batch * (patch * spec.scale) ** 2 * for_pixel
+    return networks + BLENDING_BYTES * min(patch, lq_size[0]) * lq_size[1] * spec.scale**2
+
+
+def is_huge(pixels: int) -> bool:
+    """Whether a job should have no other such result in memory at the same time."""
+    return RESULT_BYTES * pixels > HUGE
+
+
 def memory_words(pixels: int) -> str:
     """ "about 2.4 GB of memory", for a result of so many pixels."""
-    needed = finishing_memory(pixels, pixels)
-    return f"about {needed / 1e9:,.0f} GB of memory" if needed >= 1e10 else f"about {needed / 1e9:.1f} GB of memory"
+    return f"about {gigabytes(finishing_memory(pixels, pixels))} of memory"
+
+
+def gigabytes(needed: int) -> str:
+    """ "2.4 GB", "24 GB"."""
+    return f"{needed / 1e9:,.0f} GB" if needed >= 1e10 else f"{needed / 1e9:.1f} GB"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from utils.planning.adaptive import adaptive_enhancement, adaptive_guidance, adaptive_timesteps, auto_consistency, needs_statistics
 from utils.planning.errors import UserError
 from utils.planning.geometry import AxisPadding, Box, count_fixed_tiles, fixed_tiles, pad_axis
-from utils.planning.memory import CANVAS_BYTES, MOST_IN_MEMORY, memory_words
+from utils.planning.memory import CANVAS_BYTES, MOST_IN_MEMORY, gigabytes, memory_words, tiling_memory
 from utils.planning.model_spec import ModelSpec
 from utils.planning.schedule import PUBLISHED, check_timesteps, within
 from utils.planning.settings import AUTO, HIGHEST_SEED, Settings
@@ -187,9 +187,11 @@ def _check_work(lq_size: tuple[int, int], settings: Settings, spec: ModelSpec) -
     chopping, (h, w) = settings.basesr.chopping, lq_size
     allowed = max(settings.max_output_megapixels * 1e6, (chopping.pch_size * spec.scale) ** 2)
     if h * w * spec.scale**2 > allowed:
+        needed = tiling_memory(lq_size, chopping.pch_size, spec, tile_batch=1, itemsize=2, guidance=settings.cfg_scale)  # one tile, in half precision
         raise UserError(
-            f"Padded to tiles of {chopping.pch_size} pixels the result would be {w * spec.scale} x {h * spec.scale}, above the limit;"
-            " use a smaller pch_size or raise max_output_megapixels."
+            f"Padded to tiles of {chopping.pch_size} pixels the result would be {w * spec.scale} x {h * spec.scale} and take {gigabytes(needed)}"
+            f" of memory or more, above the limit of {settings.max_output_megapixels:g} megapixels; use a smaller pch_size, or raise"
+            " max_output_megapixels."
         )
     stride = chopping.pch_size * (1 - (settings.max_overlap if settings.smart_chopping else chopping.overlap))
     if (h / stride) * (w / stride) > MOST_TILES:

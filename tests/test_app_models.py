@@ -1,8 +1,11 @@
 """Models on the page, in a real browser: fetched from a local stand-in for the hub, changed for each other, and freed."""
 
+import gc
 import json
 import re
 import threading
+import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,10 +88,23 @@ def hold_answer(page: Page) -> list[Callable[[], None]]:
     return held
 
 
+def holders(thing: object) -> list[str]:
+    """What keeps it alive, with what keeps that alive, and so on."""
+    lines, level = [], [thing]
+    passed = {id(level)}
+    for depth in range(12):
+        found = [holder for held in level for holder in gc.get_referrers(held) if getattr(holder, "f_globals", None) is not globals()]
+        passed |= {id(found), id(level)}
+        level = list({id(holder): holder for holder in found if id(holder) not in passed}.values())[:20]
+        passed |= {id(holder) for holder in level}
+        lines += [f"{'  ' * depth}{type(holder).__name__} {str(holder)[:150]!r}" for holder in level]
+    return lines
+
+
 def test_a_model_is_downloaded_cancelled_resumed_used_and_left_again(page: Page, hub, serve_models, tmp_path):
     gate = threading.Event()
     hub.gates["unet/diffusion_pytorch_model.fp16.safetensors"] = (800_000, gate)
-    address, _ = serve_models(True)
+    address, shared = serve_models(True)
     page.goto(address)
     expect(page.locator("#model")).to_contain_text("Model tiny ready", timeout=SLOWEST)
     page.get_by_role("button", name="Model: tiny").click()
@@ -120,12 +136,18 @@ def test_a_model_is_downloaded_cancelled_resumed_used_and_left_again(page: Page,
     seed.fill("7")
     page.get_by_role("button", name="Guidance").click()
     expect(page.locator("#setting-prompt")).to_be_hidden()
+    old = weakref.ref(shared.get()._model.denoiser.unet)
     page.get_by_role("button", name="Use sd-turbo").click()
     expect(page.locator("#model")).to_contain_text("Model sd-turbo ready", timeout=SLOWEST)
     expect(sd_turbo).to_contain_text("In use")
     expect(steps).to_have_value("2")
     expect(seed).to_have_value("7")
     expect(page.locator("#setting-prompt")).to_be_visible()
+    until = time.monotonic() + 60
+    while old() is not None and time.monotonic() < until:  # what the page was just describing with it ends first
+        gc.collect()
+        time.sleep(0.2)
+    assert old() is None, "\n".join(holders(old()))
 
     page.get_by_role("button", name="Process").click()
     expect(page.locator("#status")).to_contain_text("Done in", timeout=SLOWEST)

@@ -7,6 +7,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import contextlib
+import secrets
 import shutil
 import socket
 from pathlib import Path
@@ -103,9 +105,15 @@ def serve(page_files: Path):
 
     def serve(make: Any, settings: Any, models: Any = None, folders: ServerFolders = none, **options: Any) -> tuple[str, SharedSampler]:
         shared = SharedSampler(make, make_settings(settings))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        return launch(build_page(shared, folders, models and models(shared)), "127.0.0.1", port, **options), shared
+        return launch(build_page(shared, folders, models and models(shared)), "127.0.0.1", _free_port(), **options), shared
 
     return serve  # the servers end with the process; closing each takes seconds
+
+
+def _free_port() -> int:
+    """Below those that the system gives to connections: one of these could take it before the server does."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

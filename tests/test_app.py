@@ -89,10 +89,15 @@ def choose(page: Page, path: Any) -> None:
     page.locator("#upload input[type=file]").set_input_files(path)
 
 
-def test_a_picture_is_upscaled_compared_and_downloaded_as_the_command_line_writes_it(open_page, address, picture, tiny_config, tmp_path):
+@pytest.fixture
+def requests(page: Page) -> list[str]:
+    """The addresses that the page asks for, from its first on."""
     requests: list[str] = []
-    open_page.on("request", lambda request: requests.append(request.url))
-    open_page.reload()
+    page.on("request", lambda request: requests.append(request.url))
+    return requests
+
+
+def test_a_picture_is_upscaled_compared_and_downloaded_as_the_command_line_writes_it(requests, open_page, address, picture, tiny_config, tmp_path):
     choose(open_page, picture)
     expect(open_page.locator("#about")).to_contain_text("384 × 256")
     expect(open_page.locator("#about")).to_contain_text("2 tiles of 64 × 64")

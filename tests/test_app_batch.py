@@ -7,14 +7,13 @@ import time
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from sampler_invsr import InvSamplerSR
 from tests.conftest import PROJECT
 from tests.held_sampler import HeldSampler, let_tiles_pass  # noqa: F401
+from tests.mixed_folder import make_mixed_folder
 from utils.page.server_folders import ServerFolders
 
 SLOWEST = 90_000  # milliseconds
@@ -24,7 +23,7 @@ expect.set_options(timeout=30_000)  # on a machine with other work, too
 @pytest.fixture(scope="module")
 def allowed(tmp_path_factory) -> Path:
     """A folder of the server that visitors may name."""
-    return make_pictures(tmp_path_factory.mktemp("server") / "allowed" / "pictures").parent
+    return make_mixed_folder(tmp_path_factory.mktemp("server") / "allowed" / "pictures", "beach.png").parent
 
 
 @pytest.fixture(scope="module")
@@ -52,18 +51,7 @@ def batch_page(page: Page, address: str) -> Page:
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    return make_pictures(tmp_path / "holiday")
-
-
-def make_pictures(folder: Path) -> Path:
-    """Two pictures of one name, a damaged one, and a text."""
-    (folder / "sub").mkdir(parents=True)
-    draws = np.random.default_rng(1)
-    for name in ("beach.png", "sub/beach.png"):
-        Image.fromarray(draws.integers(0, 256, (40, 56, 3), dtype=np.uint8)).save(folder / name)
-    (folder / "broken.png").write_bytes((folder / "beach.png").read_bytes()[:400])
-    (folder / "notes.txt").write_text("hello")
-    return folder
+    return make_mixed_folder(tmp_path / "holiday", "beach.png")
 
 
 def row(page: Page, name: str) -> Locator:

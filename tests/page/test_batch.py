@@ -4,58 +4,27 @@ import csv
 import json
 import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from sampler_invsr import InvSamplerSR
+from tests.mixed_folder import make_mixed_folder
 from utils.jobs.options import JobOptions
 from utils.page.batch import Batch
 from utils.page.batch_running import BatchFile, BatchRun
 from utils.page.batch_table import MOST_ROWS, table
-from utils.page.shared_sampler import LoadingState, SharedSampler
+from utils.page.shared_sampler import SharedSampler
 from utils.planning.errors import UserError
 
 OPTIONS = JobOptions(recursive=True)
 
 
-class CountedTurns(SharedSampler):
-    """Counts turns."""
-
-    turns = 0
-
-    @contextmanager
-    def turn(self, stop, *watch):
-        with super().turn(stop, *watch):
-            self.turns += 1
-            yield
-
-
-@pytest.fixture
-def shared(sampler) -> CountedTurns:
-    return ready(sampler)
-
-
-def ready(sampler: InvSamplerSR) -> CountedTurns:
-    shared = CountedTurns(lambda *_: sampler, sampler.settings)
-    shared._sampler, shared.state = sampler, LoadingState("ready", "")
-    shared._finished.set()
-    return shared
-
-
 @pytest.fixture
 def batch(tmp_path) -> Batch:
     """Of a folder with two pictures of one name, a damaged one and a text."""
-    source = tmp_path / "pictures"
-    (source / "sub").mkdir(parents=True)
-    draws = np.random.default_rng(0)
-    for name in ("a.png", "sub/a.png"):
-        Image.fromarray(draws.integers(0, 256, (40, 48, 3), dtype=np.uint8)).save(source / name)
-    (source / "broken.png").write_bytes((source / "a.png").read_bytes()[:300])
-    (source / "notes.txt").write_text("hello")
+    source = make_mixed_folder(tmp_path / "pictures", "a.png")
     (tmp_path / "session").mkdir()
     batch = Batch.within(tmp_path / "session")
     batch.source = source
@@ -80,7 +49,7 @@ def test_every_file_has_a_row_one_bad_file_stops_nobody_and_results_are_the_comm
     sampler.with_settings(seed=3).inference(batch.source, tmp_path / "cli", recursive=True)
     for name in ("a.png", "sub/a.png"):
         file = batch.files[PurePosixPath(name)]
-        assert (file.size, file.result_size) == ((40, 48), (160, 192))
+        assert (file.size, file.result_size) == ((40, 56), (160, 224))
         assert file.thumbnail and file.thumbnail.parent == batch.thumbnails
         assert file.output and file.output.read_bytes() == (tmp_path / "cli" / name).read_bytes()
     assert "damaged" in batch.files[PurePosixPath("broken.png")].message

@@ -8,17 +8,8 @@ import pytest
 from PIL import Image
 
 from utils.page.running import Advanced, Begun, Finished, quick_look, upscale
-from utils.page.shared_sampler import LoadingState, SharedSampler
 from utils.page.turns import Cancelled
 from utils.pictures.provenance import read_settings
-
-
-@pytest.fixture
-def shared(sampler) -> SharedSampler:
-    shared = SharedSampler(lambda *_: sampler, sampler.settings)
-    shared._sampler, shared.state = sampler, LoadingState("ready", "")
-    shared._finished.set()
-    return shared
 
 
 @pytest.fixture

@@ -80,22 +80,13 @@ def test_a_new_run_stops_the_one_before_it_deletes_its_files_and_is_not_stopped_
     assert sessions.new_folder("me").is_dir()
 
 
-def test_sessions_that_never_say_goodbye_end_by_age(tmp_path, monkeypatch):
+@pytest.mark.parametrize("next_visitor", ["another", "the same"])
+def test_old_files_go_by_age_whether_their_session_said_nothing_more_or_lives_on(tmp_path, monkeypatch, next_visitor):
     sessions = Sessions(tmp_path)
-    old = sessions.new_folder("old")
+    old = sessions.new_folder("the same")
     now = time.monotonic()
     monkeypatch.setattr(sessions_module.time, "monotonic", lambda: now + sessions_module.LONGEST_STAY + 1)
-    new = sessions.new_folder("new")
-    sessions.leave_overdue()
-    assert (old.exists(), new.exists()) == (False, True)
-
-
-def test_the_files_of_old_runs_go_although_their_session_lives_on(tmp_path, monkeypatch):
-    sessions = Sessions(tmp_path)
-    old = sessions.new_folder("me")
-    now = time.monotonic()
-    monkeypatch.setattr(sessions_module.time, "monotonic", lambda: now + sessions_module.LONGEST_STAY + 1)
-    new = sessions.new_folder("me")
+    new = sessions.new_folder(next_visitor)
     sessions.leave_overdue()
     assert (old.exists(), new.exists()) == (False, True)
 

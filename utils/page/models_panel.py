@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -48,7 +49,7 @@ class ModelsPanel:
             gr.HTML(markup.paragraph(_SHARED if models.may_change else _FIXED))
             self._message = gr.HTML(elem_id="models-message")
             self._cards = [self._make_card(number, preset) for number, preset in enumerate(models.presets)]
-        self._seen = gr.State(None)
+        self._shown = gr.Textbox(visible=False)  # in the browser: only there it is known which answers arrived, and which came last
 
     def _make_card(self, number: int, preset: ModelPreset) -> _Card:
         about = gr.HTML(self._about(preset), elem_id=f"model-{number}")
@@ -64,13 +65,13 @@ class ModelsPanel:
         """Show how the models stand when the page is opened and from then on. line, error: what the page says of its model besides."""
         self._line, self._error = line, error
         self._timer = gr.Timer(_OFTEN)
-        outputs = [self._seen, self._timer, line, error, self._box, self._message, *(part for card in self._cards for part in card.components)]
-        page.load(self._news, self._seen, outputs, **LIGHT)
-        self._timer.tick(self._news, self._seen, outputs, **LIGHT)
+        outputs = [self._shown, self._timer, line, error, self._box, self._message, *(part for card in self._cards for part in card.components)]
+        page.load(self._news, self._shown, outputs, **LIGHT)
+        self._timer.tick(self._news, self._shown, outputs, **LIGHT)
         for card in self._cards:
             for button, action in ((card.use, self._models.use), (card.fetch, self._models.fetch), (card.cancel, self._models.cancel)):
-                if button:
-                    button.click(partial(self._act, action, card), None, outputs, **LIGHT)
+                if button:  # pressed again before the first answer is there, it counts again
+                    button.click(partial(self._act, action, card), None, outputs, trigger_mode="multiple", **LIGHT)
 
     def _act(self, action: Callable[[ModelPreset], None], card: _Card) -> Updates:
         refused = ""
@@ -78,11 +79,11 @@ class ModelsPanel:
             action(card.preset)
         except Exception as error:
             refused = markup.error(explained(error))
-        updates = self._news(None)
+        updates = self._news("")
         return updates | {card.about: updates[card.about] + refused}
 
-    def _news(self, seen: list[str] | None) -> Updates:
-        """All that is shown, unless that is what was seen already."""
+    def _news(self, shown: str) -> Updates:
+        """All that is to be shown, unless its mark is that of what is shown already."""
         updates: Updates = {
             self._timer: gr.update(value=_OFTEN if self._models.is_busy() else _SELDOM),
             self._line: self._line_words(),
@@ -92,8 +93,8 @@ class ModelsPanel:
         }
         for card in self._cards:
             updates |= self._card_updates(card)
-        now = [str(update) for update in updates.values()]
-        return {self._seen: gr.skip()} if now == seen else {self._seen: now, **updates}
+        mark = hashlib.sha256(repr(list(updates.values())).encode()).hexdigest()
+        return {self._shown: gr.skip()} if mark == shown else {self._shown: mark, **updates}
 
     def _line_words(self) -> str:
         used = self._models.used

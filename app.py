@@ -87,7 +87,9 @@ def build_page(shared: SharedSampler, folders: ServerFolders = _NO_FOLDERS, mode
         for tab in (single, batch, compare):
             tab.connect(form)
         panel.follow(page, model_line, model_error)
-        single.describe_after(form.suit_model_on(model_line.change))
+        model_changed = form.suit_model_on(model_line.change)
+        single.describe_after(model_changed)
+        batch.describe_after(model_changed)
         page.load(sessions.leave_overdue, None, None, api_visibility="private", queue=False)
         page.unload(leave)
         add_endpoints(shared, sessions)

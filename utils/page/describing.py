@@ -17,6 +17,8 @@ from utils.planning.statistics import ImageStats
 if TYPE_CHECKING:
     from sampler_invsr import InvSamplerSR
 
+COMES_WITH_THE_MODEL = "What comes out of it is said here as soon as the model is loaded."
+
 _NOISE = ((1.0, "hardly any noise"), (NOISY, "a little noise"), (10.0, "noisy"), (float("inf"), "very noisy"))
 _BLUR = ((BLUR_OF_STEPS[2], "sharp"), (BLUR_OF_STEPS[4], "soft"), (float("inf"), "blurred"))
 _COMPLEXITY = ((0.3, "little detail"), (0.6, "some detail"), (float("inf"), "much detail"))

@@ -81,7 +81,8 @@ def build_page(shared: SharedSampler, folders: ServerFolders = _NO_FOLDERS, mode
                     batch = BatchTab(shared, sessions, folders)
                 with gr.Tab("Compare"):
                     compare = CompareTab(shared, sessions, single)
-            with gr.Column(scale=1, min_width=280), gr.Tabs(), gr.Tab("Settings"):
+            with gr.Column(scale=1, min_width=280, elem_id="settings"):
+                gr.HTML(markup.section("Settings"))
                 panel = ModelsPanel(models or Models(shared, read_presets(DEFAULT_CONFIG.parent), may_change=False))
                 form = SettingsForm(shared, sessions)
         for tab in (single, batch, compare):

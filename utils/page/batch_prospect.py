@@ -137,7 +137,7 @@ def _work(prospect: Prospect, seconds_for: Callable[[Plan], float | None]) -> st
 def _warnings(prospect: Prospect) -> list[str]:
     words = []
     if prospect.failing:
-        words.append(f"{_named(prospect.failing)} cannot be done: see below why.")
+        words.append(f"{_named(prospect.failing)} cannot be done; the list says why.")
     if prospect.tight:
         words.append(
             f"{_named(prospect.tight)} may not fit: only {readable_size(prospect.free_memory)} of memory are free."

@@ -258,8 +258,8 @@ class BatchTab:
         made = batch.results_made
         if not made:
             return {self._gallery: gr.Gallery(visible=False), self._download: gr.DownloadButton(visible=False)}
-        small = [(str(file.thumbnail), str(file.name)) for file in made if file.thumbnail][:MOST_ROWS]
-        updates: Updates = {self._gallery: gr.Gallery(small, visible=bool(small))}
+        small = [(str(file.thumbnail), file.output.relative_to(batch.out_folder).as_posix()) for file in made if file.thumbnail and file.output]
+        updates: Updates = {self._gallery: gr.Gallery(small[:MOST_ROWS], visible=bool(small))}
         if batch.results is None:
             batch.report()
             archive = batch.folder / f"{batch.title}-upscaled.zip"

@@ -36,7 +36,8 @@ def _row(file: BatchFile, served: Path) -> str:
     name = text(str(file.name))
     image = f'<img src="{text(address(file.thumbnail))}" alt="Small copy of {name}" loading="lazy" decoding="sync">' if file.thumbnail else ""
     if file.output and file.output.is_relative_to(served):
-        name = f'<a href="{text(address(file.output))}" download="{text(file.output.name)}" title="Download {text(file.output.name)}">{name}</a>'
+        result = text(file.output.name)
+        name += f'<p class="result"><a href="{text(address(file.output))}" download="{result}">Download {result}</a></p>'
     cells = (
         ("status", _status(file)),
         ("pixels", text(" → ".join(wide_by_high(size) for size in (file.size, file.result_size) if size))),

@@ -81,13 +81,16 @@ def build_page(shared: SharedSampler, folders: ServerFolders = _NO_FOLDERS, mode
                     batch = BatchTab(shared, sessions, folders)
                 with gr.Tab("Compare"):
                     compare = CompareTab(shared, sessions, single)
-            with gr.Column(scale=1, min_width=280), gr.Tabs(), gr.Tab("Settings"):
+            with gr.Column(scale=1, min_width=280, elem_id="settings"):
+                gr.HTML(markup.section("Settings"))
                 panel = ModelsPanel(models or Models(shared, read_presets(DEFAULT_CONFIG.parent), may_change=False))
                 form = SettingsForm(shared, sessions)
         for tab in (single, batch, compare):
             tab.connect(form)
         panel.follow(page, model_line, model_error)
-        single.describe_after(form.suit_model_on(model_line.change))
+        model_changed = form.suit_model_on(model_line.change)
+        single.describe_after(model_changed)
+        batch.describe_after(model_changed)
         page.load(sessions.leave_overdue, None, None, api_visibility="private", queue=False)
         page.unload(leave)
         add_endpoints(shared, sessions)

@@ -120,7 +120,7 @@ def test_a_picture_is_upscaled_compared_and_downloaded_as_the_command_line_write
 
     with open_page.expect_download() as event:
         open_page.locator("#download").click()
-    assert event.value.suggested_filename == "my picture (1).png"
+    assert event.value.suggested_filename == "my picture (1)_x4.png"
     settings = tiny_config | {"timesteps": [200, 100], "seed": 7}
     (row,) = InvSamplerSR(settings).inference(picture, tmp_path)
     assert Path(event.value.path()).read_bytes() == row.output.read_bytes()
@@ -239,7 +239,8 @@ def test_the_size_of_the_result_is_chosen_by_scale_or_by_its_longest_side(open_p
     expect(about).to_contain_text("768 × 512")
     longest.fill("1000")
     expect(about).to_contain_text("1000 × 667")
-    expect(scale).to_be_hidden()
+    expect(scale).to_contain_text("Not in use")
+    expect(scale.get_by_label("8", exact=True)).to_be_disabled()
     longest.fill("70000")
     expect(about).to_contain_text("“Longest side” must be from 0 to 65536, not 70000.")
     longest.fill("")
@@ -308,7 +309,46 @@ def test_a_quick_look_answers_for_the_place_that_was_clicked(open_page, tmp_path
         assert np.asarray(shown)[..., 0].min() > 150  # nothing of the black half
     open_page.get_by_role("button", name="Quick look").click()
     expect(open_page.locator("#status")).to_contain_text("A quick look", timeout=SLOWEST)
-    expect(open_page.get_by_role("button", name="Process")).to_be_enabled()
+    expect(open_page.get_by_role("button", name="Process")).to_be_enabled(timeout=SLOWEST)
+
+
+def test_a_quick_look_leaves_the_result_where_one_click_brings_it_back(open_page, tmp_path):
+    path = tmp_path / "wide.png"
+    Image.fromarray(np.random.default_rng(2).integers(0, 256, (64, 130, 3), dtype=np.uint8)).save(path)
+    choose(open_page, path)
+    expect(open_page.locator("#about")).to_contain_text("520 × 256")
+    status, download, why = (open_page.locator(part) for part in ("#status", "#download", "#why"))
+    open_page.get_by_role("button", name="Process").click()
+    expect(status).to_contain_text("Done in", timeout=SLOWEST)
+    expect(open_page.locator("#view")).to_be_hidden()
+    open_page.get_by_role("radio", name="WebP").check()
+    expect(download).to_contain_text("wide_x4.webp")
+    why.get_by_role("button", name="Why").click()
+    expect(why).to_contain_text("Writing")
+    result = str(open_page.locator("#comparison img").nth(1).get_attribute("src"))
+
+    open_page.get_by_role("button", name="Quick look").click()
+    expect(status).to_contain_text("A quick look at 128 × 64 pixels", timeout=SLOWEST)
+    expect(download).to_be_hidden()
+    expect(why).not_to_contain_text("Writing")
+    open_page.get_by_role("radio", name="Result").check()
+    expect(status).to_contain_text("Done in")
+    expect(why).to_contain_text("Writing")
+    expect(open_page.locator("#comparison img").nth(1)).to_have_attribute("src", result)
+    expect(download).to_contain_text("wide_x4.webp")
+    with open_page.expect_download() as event:
+        download.click()
+    assert (read_settings(Path(event.value.path())) or {})["seed"] == 12345
+    open_page.get_by_role("radio", name="Quick look").check()
+    expect(status).to_contain_text("A quick look at 128 × 64 pixels")
+
+    WatchedSampler.gate.clear()
+    open_page.get_by_role("button", name="Quick look").click()
+    expect(open_page.locator("#preview img")).to_be_visible(timeout=SLOWEST)
+    open_page.get_by_role("button", name="Cancel").click()
+    expect(status).to_contain_text("Stopped")
+    expect(download).to_contain_text("wide_x4.webp")
+    WatchedSampler.gate.set()
 
 
 def test_the_result_can_be_had_in_other_formats(open_page, picture):
@@ -341,12 +381,12 @@ def test_what_a_session_uploaded_and_made_is_deleted_when_it_ends(open_page, pag
     expect(open_page.locator("#about")).to_contain_text("280 × 256")
     open_page.get_by_role("button", name="Process").click()
     expect(open_page.locator("#status")).to_contain_text("Done in", timeout=SLOWEST)
-    assert len(list(page_files.rglob("mine.png"))) == 2
+    assert sorted(path.name for path in page_files.rglob("mine*")) == ["mine.png", "mine_x4.png"]
     open_page.close()
     deadline = time.monotonic() + 10
-    while list(page_files.rglob("mine.png")) and time.monotonic() < deadline:
+    while list(page_files.rglob("mine*")) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert list(page_files.rglob("mine.png")) == []
+    assert list(page_files.rglob("mine*")) == []
 
 
 def test_a_visitor_sees_nothing_of_another_one_whose_files_go_with_him(browser, open_page, address, picture):
@@ -362,7 +402,7 @@ def test_a_visitor_sees_nothing_of_another_one_whose_files_go_with_him(browser, 
     assert "my picture" not in other.content()
     session = next(part for part in Path(result).parts if part.startswith("session-"))
     folder = result[: result.index(session)]
-    for guess in (folder, f"{folder}{session}", f"{folder}{session}/..", f"{folder}session-{'0' * 32}/my picture (1).png"):
+    for guess in (folder, f"{folder}{session}", f"{folder}{session}/..", f"{folder}session-{'0' * 32}/my picture (1)_x4.png"):
         assert not other.request.get(guess).ok
     open_page.close()
     deadline = time.monotonic() + 10

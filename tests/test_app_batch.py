@@ -1,6 +1,7 @@
 """The page's batches, in a real browser."""
 
 import io
+import re
 import subprocess
 import sys
 import time
@@ -74,6 +75,14 @@ def test_a_folder_is_done_as_the_command_line_does_it_and_comes_back_as_one_arch
     expect(batch_page.locator("#batch-about")).to_contain_text("3 pictures")
     expect(batch_page.locator("#batch-about")).to_contain_text("1 file is not a picture and is left out")
     expect(row(batch_page, "sub/beach.png")).to_contain_text("Waiting")
+    prospect = batch_page.locator("#batch-prospect")
+    expect(prospect).to_contain_text("224 × 160, 0.1 megapixels together")
+    expect(prospect).to_contain_text(re.compile(r"2 tiles of 64 × 64, about \d+ s, up to \d+ MB of memory"))
+    expect(row(batch_page, "beach.png")).to_contain_text("56 × 40 → 224 × 160")
+    batch_page.locator("#setting-sf").get_by_label("2", exact=True).check()
+    expect(prospect).to_contain_text("112 × 80")
+    batch_page.locator("#setting-sf").get_by_label("4", exact=True).check()
+    expect(prospect).to_contain_text("224 × 160")
     process(batch_page)
     expect(batch_page.locator("#batch-status")).to_contain_text("2 of 3 pictures done, 1 failed", timeout=SLOWEST)
     for name in ("beach.png", "sub/beach.png"):
@@ -90,6 +99,7 @@ def test_a_folder_is_done_as_the_command_line_does_it_and_comes_back_as_one_arch
     InvSamplerSR(tiny_config).inference(folder, tmp_path / "cli", recursive=True)
     for name in ("beach.png", "sub/beach.png"):
         assert archive.read(name) == (tmp_path / "cli" / name).read_bytes()
+    expect(prospect).to_contain_text("2 before, with these settings")
     assert b"broken.png,,failed" in archive.read("report.csv")
     with batch_page.expect_download() as event:
         row(batch_page, "sub/beach.png").get_by_role("link").click()

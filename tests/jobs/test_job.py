@@ -344,6 +344,24 @@ def test_a_forecast_tells_what_would_be_done_and_writes_nothing(source, tmp_path
     assert "unchanged" in lines[0] and "c.png -> c.png: 20 x 24 pixels, 3 tiles" in lines[3] and "would fail" in lines[4]
 
 
+def test_a_quick_forecast_goes_by_what_was_noted_and_reads_no_file(source, tmp_path, monkeypatch):
+    from utils.jobs.forecast import quick_forecast
+
+    run(source, tmp_path / "out")
+    (tmp_path / "out" / "a.png.png").unlink()
+    picture(source / "c.png")
+    (tmp_path / "out" / "c.png").write_bytes(b"a file of somebody else")
+    monkeypatch.setattr("utils.jobs.fingerprints.file_hash", lambda path: pytest.fail("read"))
+    monkeypatch.setattr("utils.jobs.job.file_hash", lambda path: pytest.fail("read"))
+    ahead = quick_forecast(job(source, tmp_path / "out"), lambda path: "a plan", 10)  # type: ignore[arg-type, return-value]
+    said = {file.input.name: (file.plan, file.message) for file in ahead}
+    assert said["a.jpg"] == said["b.png"] == (None, "done before and unchanged.") and said["a.png"] == ("a plan", "")
+    assert "was not made by this program" in said["c.png"][1]
+    assert len(quick_forecast(job(source, tmp_path / "out"), lambda path: "a plan", 2)) == 2  # type: ignore[arg-type, return-value]
+    changed = quick_forecast(job(source, tmp_path / "out", Enlarger(seed=2)), lambda path: "a plan", 1)  # type: ignore[arg-type, return-value]
+    assert changed[0].plan == "a plan"
+
+
 def test_shards_are_parts_of_the_whole(source, tmp_path):
     parts = [job(source, tmp_path / "out", recursive=True, shard=(i, 3)).names for i in (1, 2, 3)]
     assert sorted(name for part in parts for name in part) == sorted(job(source, tmp_path / "out", recursive=True).names)

@@ -200,7 +200,7 @@ def test_the_table_shows_names_as_they_are_and_links_only_to_what_the_server_giv
     assert run.ended.wait(60)
     html = table(list(batch.files.values()), batch.folder)
     assert "<img src=x" not in html and "{{" not in html and "${" not in html
-    assert html.count("<tr") == 4 and html.count("<a ") == 2
+    assert html.count("<tr") == 4 and html.count("<a ") == 2 and ">Download a.png</a>" in html
     assert table(list(batch.files.values()), tmp_path / "elsewhere").count("<a ") == 0
 
 

@@ -41,7 +41,7 @@ def values(form: SettingsForm, **changed: Any) -> list[Any]:
 def shown(form: SettingsForm, **changed: Any) -> set[str]:
     """The settings that are visible after a change."""
     updates = form._refresh(*values(form, **changed))
-    return {name for name, widget in widgets(form).items() if updates.get(widget, {"visible": widget.visible})["visible"]}
+    return {name for name, widget in widgets(form).items() if updates.get(widget, {}).get("visible", widget.visible)}
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,6 @@ def test_more_steps_than_are_offered_can_come_from_a_settings_file():
         ({"attention_fusion": True}, {"fusion_method", "fusion_candidates"}, set()),
         ({"edge_enhancement": True}, {"enhancement_strength", "adaptive_enhancement"}, set()),
         ({"consistency_auto": True}, set(), {"consistency"}),
-        ({"longest_side": 1000}, set(), {"sf"}),
     ],
 )
 def test_options_appear_where_they_matter(changed, appear, vanish):
@@ -121,6 +120,21 @@ def test_options_appear_where_they_matter(changed, appear, vanish):
     before, after = shown(form), shown(form, **changed)
     assert after == (before | appear) - vanish
     assert not appear & before and vanish <= before
+
+
+def test_the_scale_stays_in_its_place_and_says_so_while_the_longest_side_decides():
+    form = form_of(make_settings())
+    scale = widgets(form)["sf"]
+    with_side, without = (form._refresh(*values(form, longest_side=side))[scale] for side in (1000, 0))
+    assert (with_side["interactive"], without["interactive"]) == (False, True) and "visible" not in with_side
+    assert "Not in use" in with_side["info"] and without["info"] == scale.info == "How many times as wide and high the result is"
+    assert form.showing(make_settings({"longest_side": 1000}))[scale]["interactive"] is False
+    assert widgets(form_of(make_settings({"longest_side": 1000})))["sf"].interactive is False
+
+
+def test_what_the_picture_may_decide_is_explained_at_its_own_tick():
+    found = widgets(form_of(make_settings()))
+    assert "auto" not in found["consistency"].info and found["consistency-auto"].info == "By its noise"
 
 
 def test_prompts_are_shown_for_models_that_read_them():

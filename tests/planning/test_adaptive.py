@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.planning.adaptive import adaptive_enhancement, adaptive_guidance, adaptive_timesteps, auto_consistency, needs_statistics
+from utils.planning.adaptive import adaptive_enhancement, adaptive_guidance, adaptive_timesteps, auto_consistency, extremes, needs_statistics
 from utils.planning.checked_settings import make_settings
 from utils.planning.schedule import PUBLISHED
 from utils.planning.settings import Settings
@@ -23,6 +23,17 @@ def test_what_is_decided_by_the_picture_needs_its_statistics():
     for name in ("adaptive_scheduler", "adaptive_guidance", "smart_chopping", "adaptive_enhancement"):
         assert needs_statistics(make_settings({name: True})), name
     assert needs_statistics(make_settings({"consistency": "auto"}))
+
+
+def test_the_extremes_of_adaptive_settings_need_no_statistics_and_leave_the_others_as_they_are():
+    adaptive = {"adaptive_scheduler": True, "adaptive_guidance": True, "smart_chopping": True, "adaptive_enhancement": True, "consistency": "auto"}
+    least, most = extremes(make_settings(adaptive | {"guidance_max": 3.0, "seed": 7}), 1, 220)
+    assert not needs_statistics(least) and not needs_statistics(most)
+    assert (least.timesteps, least.cfg_scale, least.basesr.chopping.overlap) == ((200,), 1.0, 0.25)
+    assert (most.timesteps, most.cfg_scale, most.basesr.chopping.overlap) == (PUBLISHED[4], 3.0, 0.5)  # the fifth list is beyond the model
+    assert least.seed == most.seed == 7
+    fixed = make_settings({"timesteps": [300, 30], "cfg_scale": 2.0, "overlap": 0.1, "consistency": 0.5})
+    assert extremes(fixed, 1, 1000) == (fixed, fixed)
 
 
 # ---- timesteps ----

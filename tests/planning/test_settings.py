@@ -64,6 +64,8 @@ def test_overrides_leave_the_original_alone():
         ({"min_overlap": 0.04}, "min_overlap must be from 0.05"),
         ({"min_overlap": 0.6}, "min_overlap must not be above max_overlap, and 0.6 is above 0.5"),
         ({"guidance_min": 3}, "guidance_min must not be above guidance_max, and 3 is above 2"),
+        ({"color_fix": "Wavlet"}, "color_fix must be one of none, wavelet, ycbcr, histogram, hybrid, adain, not 'Wavlet'; did you mean 'wavelet'\\?"),
+        ({"color_fix": "blue"}, "adain, not 'blue'\\."),
         ({"consistency": "much"}, "consistency must be from 0.0 to 1.0 or auto, not 'much'"),
         ({"consistency": 1.1}, "consistency must be from 0.0 to 1.0 or auto, not 1.1"),
         ({"consistency": True}, "consistency must be a number or auto"),

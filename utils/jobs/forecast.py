@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from utils.jobs.fingerprints import file_state, input_hash
+from utils.pictures.reading import check_file_size
 from utils.planning.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FileForecast:
-    """What would become of one file: `plan` for one to be upscaled, else a message on why it is not. output: relative to the folder of results."""
+    """What would become of one file: `plan` for one to be upscaled, else a message on why it is not.
+
+    output: relative to the folder of results; None for a file that would fail.
+    """
 
     input: Path
     output: PurePosixPath | None
@@ -26,7 +30,7 @@ class FileForecast:
 
     def __str__(self) -> str:
         if self.plan is None:
-            return f"{self.input}: {self.message}"
+            return f"{self.input}: {'would fail. ' if self.output is None else ''}{self.message}"
         (h, w), tiles = self.plan.output_size, self.plan.tile_count
         return f"{self.input} -> {self.output}: {w} x {h} pixels, {tiles} tile{'s' if tiles > 1 else ''}"
 
@@ -57,25 +61,50 @@ class Forecast:
 
 def forecast(job: Job, make_plan: Callable[[Path], Plan]) -> Forecast:
     """Look at every file of the job, and write nothing. For a single picture, UserError if it cannot be used."""
-    files = tuple(_look_at(job, name, make_plan) for name in job.names)
+    files = tuple(_look_at(job, name, make_plan, _by_content) for name in job.names)
     return Forecast(files, _seconds_per_tile(job))
 
 
-def _look_at(job: Job, name: PurePosixPath, make_plan: Callable[[Path], Plan]) -> FileForecast:
+def quick_forecast(job: Job, make_plan: Callable[[Path], Plan], most: int) -> tuple[FileForecast, ...]:
+    """The same of the first `most` files, by what was noted of them: no file is read for whether it was changed since, so that many take no time."""
+    return tuple(_look_at(job, name, make_plan, _as_noted) for name in job.names[:most])
+
+
+def _look_at(
+    job: Job, name: PurePosixPath, make_plan: Callable[[Path], Plan], target: Callable[[Job, PurePosixPath], tuple[PurePosixPath, bool]]
+) -> FileForecast:
+    """target(job, name): where the result goes, and whether it is there already. UserError if it cannot be put there."""
     path = job.inputs.root / name
     try:
         if name in job.inputs.refused:
             raise UserError(job.inputs.refused[name])
-        sha256 = input_hash(path, file_state(path))
-        output, claim = job.choose_target(name, sha256)
-        if job.is_unchanged(claim, sha256):
-            return FileForecast(path, output, message="done before and unchanged.")
-        job.may_replace(output, claim)
-        return FileForecast(path, output, make_plan(path))
+        output, is_done = target(job, name)
+        return FileForecast(path, output, message="done before and unchanged.") if is_done else FileForecast(path, output, make_plan(path))
     except UserError as error:
         if job.inputs.alone:
             raise
-        return FileForecast(path, None, message=f"would fail. {error}")
+        return FileForecast(path, None, message=str(error))
+
+
+def _by_content(job: Job, name: PurePosixPath) -> tuple[PurePosixPath, bool]:
+    path = job.inputs.root / name
+    sha256 = input_hash(path, file_state(path))
+    output, claim = job.choose_target(name, sha256)
+    is_done = job.is_unchanged(claim, sha256)
+    if not is_done:
+        job.may_replace(output, claim)
+    return output, is_done
+
+
+def _as_noted(job: Job, name: PurePosixPath) -> tuple[PurePosixPath, bool]:
+    path = job.inputs.root / name
+    check_file_size(path.name, file_state(path).size)
+    noted = job.manifest.claimed(job.outputs[name])
+    output, claim = job.choose_target(name, noted.input_sha256 if noted and noted.input == str(name) else "")
+    if claim is None:
+        job.may_replace(output, None)
+        return output, False
+    return output, claim.status == "done" and claim.settings_sha256 == job.settings_sha256 and (job.out_folder / output).is_file()
 
 
 def _seconds_per_tile(job: Job) -> float | None:

@@ -21,7 +21,7 @@ _NOT_REACHED = "Not done, for the batch was stopped before."
 
 @dataclass
 class Batch:
-    """folder: of this visitor, holds all that is kept of the batch. files: what `look` found, by names relative to `root`.
+    """folder: of this visitor, holds all that is kept of the batch. files, inputs: what `look` found, by names relative to `root`.
 
     source: a folder of this computer to be done instead of the uploads. results: where they go instead of into `folder`.
     """
@@ -31,6 +31,8 @@ class Batch:
     source: Path | None = None
     results: Path | None = None
     files: dict[PurePosixPath, BatchFile] = field(default_factory=dict)
+    inputs: Inputs | None = None
+    is_running: bool = False
 
     @classmethod
     def within(cls, folder: Path) -> Batch:
@@ -61,7 +63,7 @@ class Batch:
     def look(self) -> Inputs:
         """The pictures that are there now, and `files` accordingly; what is known of a file is kept. UserError if there is no picture."""
         known = {file.path: file for file in self.files.values()}
-        self.files, others = {}, set[PurePosixPath]()
+        self.files, self.inputs, others = {}, None, set[PurePosixPath]()
         if self.source is None:
             top = self.uploads.root.relative_to(self.uploads.folder)
             others = {name.relative_to(top) for name in self.uploads.names}
@@ -73,6 +75,7 @@ class Batch:
                 raise UserError(f"There is no picture among these files; this page takes {', '.join(READABLE[:-1])} and {READABLE[-1]}.") from None
             raise
         self._list(sorted({*inputs.names, *others}), inputs, known)
+        self.inputs = inputs
         return inputs
 
     def report(self) -> None:

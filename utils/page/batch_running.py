@@ -34,8 +34,9 @@ _MODEL_CHANGED = "The model was changed meanwhile; Resume does the rest with the
 class BatchFile:
     """A file of a batch and what has become of it.
 
-    status: waiting, working, done, failed, skipped (done before and unchanged) or left out (no picture). size, result_size: (h, w). part: of its
-    tiles, in [0,1]. message: sentences for the visitor. thumbnail: a small copy, of the result when it is there.
+    status: waiting, working, done, failed, skipped (done before and unchanged) or left out (no picture). size, result_size: (h, w), the latter as
+    foreseen while the file waits. part: of its tiles, in [0,1]. message: sentences for the visitor. thumbnail: a small copy, of the result when it is
+    there.
     """
 
     name: PurePosixPath

@@ -15,10 +15,11 @@ from utils.jobs.report import REPORT_CSV, REPORT_JSON
 from utils.page import markup
 from utils.page.archive import pack
 from utils.page.batch import Batch
+from utils.page.batch_prospect import described, look_ahead
 from utils.page.batch_running import BatchRun
 from utils.page.batch_table import MOST_ROWS, table
 from utils.page.clock import WAITING
-from utils.page.describing import duration
+from utils.page.describing import COMES_WITH_THE_MODEL, duration
 from utils.page.drop_zone import drop_zone
 from utils.page.errors import explained
 from utils.page.events import LIGHT, NOT_STARTED, Updates
@@ -56,6 +57,7 @@ class BatchTab:
                         elem_id="batch-results",
                     )
                 self._about = gr.HTML(elem_id="batch-about")
+                self._prospect = gr.HTML(elem_id="batch-prospect")
                 self._format = gr.Radio([kind.name for kind in OUTPUT_FORMATS], value="PNG", label="File format", elem_id="batch-format")
                 self._process = gr.Button("Process", variant="primary", interactive=False, elem_id="batch-process")
                 self._cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="batch-cancel")
@@ -83,11 +85,11 @@ class BatchTab:
         sources = [self._zone, self._server]
         results = [self._status, self._table, self._gallery, self._download]
         controls = [self._process, self._cancel, self._clear, self._format, *places, *sources]
-        listed = [self._batch, self._about, *results, *controls]
+        listed = [self._batch, self._about, self._prospect, *results, *controls]
 
-        self._zone.upload(self._receive, self._batch, listed, **LIGHT)
+        chosen = [self._zone.upload(self._receive, self._batch, listed, **LIGHT)]
         named = [self._source.submit, self._source.blur, self._results.submit, self._results.blur]
-        gr.on(named, self._name_folder, [self._batch, *places], listed, **LIGHT)
+        chosen.append(gr.on(named, self._name_folder, [self._batch, *places], listed, **LIGHT))
         gr.on([self._from.input, self._clear.click], self._forget, self._from, listed, **LIGHT)
         run = self._process.click(self._begin, None, [self._status, *controls], **LIGHT).then(
             self._run,
@@ -100,8 +102,23 @@ class BatchTab:
             show_progress_on=self._status,
         )
         run.failure(lambda: markup.error(NOT_STARTED), None, self._status, **LIGHT)
-        run.then(self._end, [self._batch, self._from], controls, **LIGHT)
+        ended = run.then(self._end, [self._batch, self._from], controls, **LIGHT)
+        for event in (*chosen, ended):
+            self.describe_after(event)
+        gr.on([self._format.change, *form.changes], **self._describing, **LIGHT, trigger_mode="always_last")
         self._cancel.click(self._stop, None, [self._status, self._cancel], **LIGHT)
+
+    def describe_after(self, event: Any) -> None:
+        """Say again what comes out, after an event that may change it."""
+        event.then(**self._describing, **LIGHT)
+
+    @property
+    def _describing(self) -> dict[str, Any]:
+        return {
+            "fn": self._describe,
+            "inputs": [self._batch, self._format, *self._form.inputs],
+            "outputs": [self._prospect, self._table, self._process],
+        }
 
     # ---- choosing ----
 
@@ -149,11 +166,25 @@ class BatchTab:
             updates[self._process] = gr.Button(interactive=False)
         return {**updates, self._about: about, **self._shown(batch, "")}
 
+    def _describe(self, batch: Batch | None, file_format: str, *values: Any) -> Updates:
+        """What the batch will do, once the model is there; nothing can be started that would only fail."""
+        if batch is None or batch.inputs is None or batch.is_running or not batch.folder.exists():
+            return {self._prospect: gr.skip() if batch and batch.is_running else ""}
+        if self._shared.state.phase != "ready":
+            return {self._prospect: markup.notice(COMES_WITH_THE_MODEL) if self._shared.state.phase == "loading" else ""}
+        try:
+            sampler = self._shared.get().with_settings(**self._form.overrides(values))
+            said = described(look_ahead(batch, sampler, _options(file_format)), self._shared.seconds_for)
+        except Exception as error:
+            return {self._prospect: markup.error(explained(error)), self._process: gr.Button(interactive=False)}
+        return {self._prospect: said, self._table: table(list(batch.files.values()), batch.folder), self._process: gr.Button(interactive=True)}
+
     def _forget(self, request: gr.Request, place: str) -> Updates:
         self._sessions.leave(session_of(request, BATCH))
         return {
             self._batch: None,
             self._about: "",
+            self._prospect: "",
             self._status: markup.empty(_EMPTY),
             self._table: "",
             self._gallery: gr.Gallery(visible=False, value=None),
@@ -190,8 +221,9 @@ class BatchTab:
                 batch = self._of_server(request, batch, source, results)
             if batch is None or not batch.folder.exists():
                 raise UserError("The files are not kept any more; choose them again.")
+            batch.is_running = True
             run = BatchRun(self._shared, batch.look(), batch.out_folder, batch.files, batch.thumbnails, stop)
-            run.start(self._form.overrides(values), JobOptions(recursive=True, format=format_named(file_format).suffixes[0].removeprefix(".")))
+            run.start(self._form.overrides(values), _options(file_format))
             yield {self._batch: batch, **self._shown(batch, WAITING)}
             yield from self._followed(run, batch, key, stop)
             yield {self._status: markup.progress("Packing the results", None)}
@@ -200,6 +232,8 @@ class BatchTab:
             yield {self._status: markup.error(explained(error))}
         finally:
             stop.set()
+            if batch:
+                batch.is_running = False
 
     def _followed(self, run: BatchRun, batch: Batch, key: str, stop: Event) -> Iterator[Updates]:
         seen, drawn, settled = -1, 0.0, 0
@@ -224,8 +258,8 @@ class BatchTab:
         made = batch.results_made
         if not made:
             return {self._gallery: gr.Gallery(visible=False), self._download: gr.DownloadButton(visible=False)}
-        small = [(str(file.thumbnail), str(file.name)) for file in made if file.thumbnail][:MOST_ROWS]
-        updates: Updates = {self._gallery: gr.Gallery(small, visible=bool(small))}
+        small = [(str(file.thumbnail), file.output.relative_to(batch.out_folder).as_posix()) for file in made if file.thumbnail and file.output]
+        updates: Updates = {self._gallery: gr.Gallery(small[:MOST_ROWS], visible=bool(small))}
         if batch.results is None:
             batch.report()
             archive = batch.folder / f"{batch.title}-upscaled.zip"
@@ -256,6 +290,10 @@ class BatchTab:
             **self._of_place(place),
             **{part: gr.update(interactive=True) for part in (self._from, self._source, self._results, self._format)},
         }
+
+
+def _options(file_format: str) -> JobOptions:
+    return JobOptions(recursive=True, format=format_named(file_format).suffixes[0].removeprefix("."))
 
 
 def _progress(run: BatchRun, batch: Batch) -> str:

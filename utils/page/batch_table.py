@@ -11,16 +11,20 @@ from utils.page.markup import text
 MOST_ROWS = 200
 """More would take a browser too long several times a second."""
 _SAID = {"waiting": "Waiting", "working": "Working", "done": "Done", "failed": "Failed", "skipped": "Done before", "left out": "Left out"}
-_FIRST = {"working": 0, "failed": 1, "waiting": 2}  # what is shown of a long list; of the rest, the latest
+_FIRST = {"working": 0, "failed": 1, "waiting": 2}  # what is shown of a long list
 
 
 def table(files: Sequence[BatchFile], served: Path) -> str:
     """The files in their order. Results that lie in `served`, which the server gives out by their random path, are links."""
-    shown = sorted(sorted(files, key=lambda file: _FIRST.get(file.status, 3))[:MOST_ROWS], key=lambda file: file.name)
+    shown = sorted(sorted(files, key=_rank)[:MOST_ROWS], key=lambda file: file.name)
     rows = "".join(_row(file, served) for file in shown)
     more = f'<p class="sr-more">{len(files) - len(shown)} more are not shown here; the report has all.</p>' if len(shown) < len(files) else ""
     heads = "".join(f'<th scope="col">{head}</th>' for head in ("<span>Picture</span>", "File and message", "Status", "Pixels", "Seconds"))
     return f'<table class="sr-files"><caption>Files of the batch</caption><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>{more}'
+
+
+def _rank(file: BatchFile) -> int:
+    return _FIRST["failed"] if file.status == "waiting" and file.message else _FIRST.get(file.status, len(_FIRST))
 
 
 def address(path: Path) -> str:
@@ -32,7 +36,8 @@ def _row(file: BatchFile, served: Path) -> str:
     name = text(str(file.name))
     image = f'<img src="{text(address(file.thumbnail))}" alt="Small copy of {name}" loading="lazy" decoding="sync">' if file.thumbnail else ""
     if file.output and file.output.is_relative_to(served):
-        name = f'<a href="{text(address(file.output))}" download="{text(file.output.name)}" title="Download {text(file.output.name)}">{name}</a>'
+        result = text(file.output.name)
+        name += f'<p class="result"><a href="{text(address(file.output))}" download="{result}">Download {result}</a></p>'
     cells = (
         ("status", _status(file)),
         ("pixels", text(" → ".join(wide_by_high(size) for size in (file.size, file.result_size) if size))),

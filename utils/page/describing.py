@@ -17,6 +17,10 @@ from utils.planning.statistics import ImageStats
 if TYPE_CHECKING:
     from sampler_invsr import InvSamplerSR
 
+COMES_WITH_THE_MODEL = "What comes out of it is said here as soon as the model is loaded."
+
+_LEGEND = "Each frame is a tile, with a dot at its centre; dark blue is simple, yellow detailed, and lighter is where tiles overlap."
+
 _NOISE = ((1.0, "hardly any noise"), (NOISY, "a little noise"), (10.0, "noisy"), (float("inf"), "very noisy"))
 _BLUR = ((BLUR_OF_STEPS[2], "sharp"), (BLUR_OF_STEPS[4], "soft"), (float("inf"), "blurred"))
 _COMPLEXITY = ((0.3, "little detail"), (0.6, "some detail"), (float("inf"), "much detail"))
@@ -63,7 +67,7 @@ def why(plan: Plan, plan_picture: str, timings: Mapping[str, float]) -> str:
     """The decisions, the picture of the tiles and where the time went. plan_picture: an address."""
     image = markup.picture(plan_picture, "The tiles over the complexity of the picture, from dark blue for simple to yellow for detailed", "plan")
     took = markup.facts((step, f"{seconds:.2f} s") for step, seconds in timings.items())
-    return markup.reasons(plan.reasons) + took + image
+    return markup.reasons(plan.reasons) + took + image + markup.paragraph(_LEGEND)
 
 
 def plan_picture_uri(plan: Plan, stats: ImageStats, picture: Picture) -> str:

@@ -30,8 +30,7 @@ def explained(error: BaseException, by_label: bool = True) -> str:
         return str(error)
     request = secrets.token_hex(4)
     if isinstance(error, UserError):
-        sentence = _ended(_FOLDERS.sub("", str(error)))
-        sentence = in_labels(sentence) if by_label else sentence
+        sentence = told(error, by_label)
         LOG.info("request %s failed: %s", request, _one_line(str(error)))
     elif is_out_of_memory(error):
         sentence = _OUT_OF_MEMORY
@@ -40,6 +39,12 @@ def explained(error: BaseException, by_label: bool = True) -> str:
         sentence = "Something went wrong in the program; try again, or look for this request in its log."
         LOG.error("request %s failed: %s: %s (%s)", request, type(error).__name__, _one_line(str(error)), _way(error))
     return f"{sentence} (request {request})"
+
+
+def told(error: UserError, by_label: bool = True) -> str:
+    """The sentence alone, for what has not failed yet."""
+    sentence = _ended(_FOLDERS.sub("", str(error)))
+    return in_labels(sentence) if by_label else sentence
 
 
 def in_labels(sentence: str) -> str:

@@ -28,6 +28,10 @@ def heading(title: str, explanation: str) -> str:
     return f'<h1 class="sr-title">{text(title)}</h1><p class="sr-explanation">{text(explanation)}</p>'
 
 
+def section(title: str) -> str:
+    return f'<h2 class="sr-section">{text(title)}</h2>'
+
+
 def model_line(state: LoadingState, settings: Settings, preset: str = "") -> str:
     """How loading stands, in a few words, and under which terms the model may be used. It is another text for another preset."""
     words = "The model could not be loaded" if state.phase == "failed" else state.sentence

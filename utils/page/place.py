@@ -9,7 +9,9 @@ from utils.page import markup
 from utils.page.events import LIGHT
 from utils.page.running import LOOK_SIDE
 
-MIDDLE = (0.5, 0.5)
+Spot = tuple[float, float]
+"""Down and right, in [0,1]."""
+MIDDLE: Spot = (0.5, 0.5)
 _LIVING = Path(__file__).with_name("place.js").read_text(encoding="utf-8")
 
 
@@ -41,6 +43,6 @@ class PlacePicker:
     def empty(self) -> dict[Any, Any]:
         return {self._picture: "", self.spot: MIDDLE}
 
-    def _pick(self, event: gr.EventData) -> tuple[float, float]:
+    def _pick(self, event: gr.EventData) -> Spot:
         down, right = (float(value) if isinstance(value, int | float) else 0.5 for value in (event.down, event.right))
         return min(max(down, 0.0), 1.0), min(max(right, 0.0), 1.0)

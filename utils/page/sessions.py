@@ -58,12 +58,13 @@ class Sessions:
         with self._lock:
             self._session(session_id).uploads[path] = _identity(path)
 
-    def begin_run(self, session_id: str) -> None:
-        """Give the session's next run an event of its own, that stops it; the run before it is stopped and its files are deleted."""
+    def begin_run(self, session_id: str, keep: Path | None = None) -> None:
+        """Give the session's next run an event of its own, that stops it; the run before it is stopped, and all folders but `keep` are deleted."""
         with self._lock:
             session = self._stopped(session_id)
-            shutil.rmtree(session.folder, ignore_errors=True)
-            session.begun.clear()
+            for folder in [folder for folder in session.begun if folder != keep]:
+                shutil.rmtree(folder, ignore_errors=True)
+                del session.begun[folder]
 
     def go_on(self, session_id: str) -> None:
         """As `begin_run`, for a run that goes on with the files of the one before it."""

@@ -26,6 +26,8 @@ _LARGEST_EXACT = 2**53 - 1  # whole numbers of browsers
 _TYPES = {name: dict(leaves())[DOTTED_NAMES[name]].type for name in OFFERED}
 _AUTOMATIC = {name: f"{name}:{AUTO}" for name in OFFERED if _TYPES[name] == float | str}
 """Settings that are a number or "auto", with the name of the widget that decides which."""
+_ALWAYS_SHOWN = {"sf": "Not in use: “Longest side”, below, decides"}
+"""Settings that stay in their place while they do not matter, with what is then said of them: many look for the scale, and wonder where it went."""
 _OF_THE_MODEL = ("pch_size", "timesteps")
 """Settings of which a model cannot do every value."""
 _DEFAULTS = Settings()
@@ -49,6 +51,9 @@ class SettingsForm:
         self._shared, self._sessions = shared, sessions
         self._widgets: dict[str, Any] = {}
         self._base, self._followed = gr.State(self._settings), gr.State(self._settings)
+        self._load = gr.File(label="Restore settings: result or file", height=96, elem_id="load-settings")
+        self._message = gr.HTML(elem_id="settings-message")
+        self._save = gr.Button("Save settings", size="sm", elem_id="save-settings")
         self._dice = gr.Button("⚄ Roll", size="sm", elem_id="dice")  # beside the seed
         self._preset = gr.Radio(
             list(PRESETS),
@@ -64,9 +69,6 @@ class SettingsForm:
             else:
                 with gr.Accordion(section, open=False, elem_id=f"section-{section.lower()}"):
                     self._make_widgets(names)
-        self._message = gr.HTML(elem_id="settings-message")
-        self._load = gr.File(label="Restore settings from a file or a result", height=96, elem_id="load-settings")
-        self._save = gr.Button("Save settings", size="sm", elem_id="save-settings")
         self._text = gr.Textbox(visible=False)
         self._connect()
 
@@ -104,17 +106,17 @@ class SettingsForm:
         values = _shown_values(self._settings)
         for name in names:
             if name in _AUTOMATIC:
-                label = f"{OPTIONS[name]['label']} by the picture"
-                self._widgets[_AUTOMATIC[name]] = gr.Checkbox(values[_AUTOMATIC[name]], label=label, elem_id=f"setting-{name}-{AUTO}")
+                label, info = f"{OPTIONS[name]['label']} by the picture", _sentence(_meanings(name)[1])
+                self._widgets[_AUTOMATIC[name]] = gr.Checkbox(values[_AUTOMATIC[name]], label=label, info=info, elem_id=f"setting-{name}-{AUTO}")
             self._widgets[name] = self._widget(name, values)
 
     def _widget(self, name: str, values: Mapping[str, Any]) -> gr.components.Component:
         rules, value = OPTIONS[name], values[name]
         shared: dict[str, Any] = {
             "label": rules["label"],
-            "info": _sentence(rules["meaning"]),
+            "info": _sentence(_meanings(name)[0]),
             "elem_id": f"setting-{name}",
-            "visible": self._is_visible(name, values),
+            **self._standing(name, values),
         }
         if name == "timesteps":
             shared["info"] = "Each step runs the diffusion network once more"
@@ -141,6 +143,13 @@ class SettingsForm:
             usual = [size for size in usual if size % spec.lq_multiple == 0]
         return [(f"{value:g}", value) for value in sorted({current, *usual})]
 
+    def _standing(self, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Whether a widget is shown; or, where it always is, whether it can be used and what is said of it."""
+        if name not in _ALWAYS_SHOWN:
+            return {"visible": self._is_visible(name, values)}
+        used = self._is_visible(name, values)
+        return {"interactive": used, "info": _sentence(_meanings(name)[0]) if used else _ALWAYS_SHOWN[name]}
+
     def _is_visible(self, name: str, values: Mapping[str, Any]) -> bool:
         if name in _AUTOMATIC and values[_AUTOMATIC[name]]:
             return False
@@ -158,7 +167,7 @@ class SettingsForm:
     def _connect(self) -> None:
         dependent = [widget for name, widget in self._widgets.items() if name in OFFERED and (OPTIONS[name]["needs"] or name in _AUTOMATIC)]
         gr.on(self.changes, self._refresh, self.inputs, [self._preset, *dependent], trigger_mode="always_last", **LIGHT)
-        self._preset.input(self._apply_preset, [self._preset, *self.inputs], self.outputs, **LIGHT)
+        self._preset.input(self._apply_preset, [self._preset, *self.inputs], self.outputs, trigger_mode="always_last", **LIGHT)
         self._dice.click(None, None, self._widgets["seed"], js=_THROW_DICE, api_visibility="private")
         self._load.upload(self._restore, self._load, [self._load, self._message, *self.outputs], **LIGHT)
         saved = self._save.click(self._write, self.inputs, [self._text, self._message], **LIGHT)
@@ -174,7 +183,7 @@ class SettingsForm:
         updates: Updates = {self._preset: preset}
         for name, widget in self._widgets.items():
             if name in OFFERED and (OPTIONS[name]["needs"] or name in _AUTOMATIC):
-                updates[widget] = gr.update(visible=self._is_visible(name, shown))
+                updates[widget] = gr.update(**self._standing(name, shown))
         return updates
 
     def _apply_preset(self, preset: str, *values: Any) -> Updates:
@@ -236,7 +245,7 @@ class SettingsForm:
         values = _shown_values(settings)
         updates: Updates = {self._base: settings, self._preset: preset_of(settings)}
         for name, widget in self._widgets.items():
-            updates[widget] = gr.update(value=values[name], visible=name not in OFFERED or self._is_visible(name, values))
+            updates[widget] = gr.update(value=values[name], **(self._standing(name, values) if name in OFFERED else {}))
         for name in OFFERED:
             if OPTIONS[name]["usual"]:
                 updates[self._widgets[name]]["choices"] = self._values(name, values[name])
@@ -282,6 +291,12 @@ def _unused(name: str, base: Settings) -> Any:
 def _plain(value: Any) -> Any:
     """A setting's value as an override: timesteps are a list there."""
     return list(value) if isinstance(value, tuple) else value
+
+
+def _meanings(name: str) -> tuple[str, str]:
+    """The help text of a setting's value, and that of leaving it to the picture."""
+    value, _, automatic = OPTIONS[name]["meaning"].partition(f"; {AUTO}: ")
+    return value, automatic
 
 
 def _sentence(meaning: str) -> str:

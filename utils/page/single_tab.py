@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from utils.page.describing import wide_by_high
 from utils.page.display import comparison, display_size, progress_uri
 from utils.page.errors import explained
 from utils.page.events import LIGHT, NOT_STARTED, Updates
-from utils.page.place import PlacePicker
+from utils.page.place import PlacePicker, Spot
 from utils.page.running import Advanced, Finished, News, quick_look, upscale
 from utils.page.sessions import Sessions, session_of
 from utils.page.settings_form import SettingsForm
@@ -30,8 +30,24 @@ from utils.pictures.writing import save
 from utils.planning.errors import UserError
 
 _EMPTY = "The result appears here, beside the picture it was made from."
+_RESULT, _LOOK = "Result", "Quick look"
 _STOPPED = "Stopped. Nothing was kept of the unfinished result."
 _PASTE = Path(__file__).with_name("paste.js").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class View:
+    """What is shown of a finished run, as HTML and addresses. folder: holds its files, among them `file`, the result; a quick look has none."""
+
+    said: str
+    compared: tuple[str, str]
+    why: str
+    folder: Path
+    file: Path | None
+
+
+Views = Mapping[str, View]
+"""By what they are called: a result, and the quick look that was taken since."""
 
 
 class SingleTab:
@@ -39,7 +55,7 @@ class SingleTab:
 
     def __init__(self, shared: SharedSampler, sessions: Sessions) -> None:
         self._shared, self._sessions = shared, sessions
-        self.chosen, self._result = gr.State(None), gr.State(None)
+        self.chosen, self._views = gr.State(None), gr.State({})
         with gr.Row():
             with gr.Column(scale=3, min_width=270, elem_id="single-input"):
                 self._upload = gr.File(label="Picture: drop, paste or choose", height=140, elem_id="upload")
@@ -57,6 +73,7 @@ class SingleTab:
             with gr.Column(scale=7, min_width=320):
                 self._status = gr.HTML(markup.empty(_EMPTY), elem_id="status")
                 self._preview = gr.HTML(elem_id="preview")
+                self._view = gr.Radio([_RESULT, _LOOK], label="Shown here", visible=False, elem_id="view")
                 self._slider = gr.ImageSlider(
                     label="Before: bicubic enlargement. After: the result.",
                     show_label=False,
@@ -67,10 +84,11 @@ class SingleTab:
                     buttons=["fullscreen"],
                     elem_id="comparison",
                 )
-                with gr.Row(visible=False, elem_id="files") as self._files:
-                    self._format = gr.Radio([kind.name for kind in OUTPUT_FORMATS], value="PNG", label="File format", elem_id="format")
-                    self._download = gr.DownloadButton("Download", variant="primary", elem_id="download")
-                self._file_notes = gr.HTML(elem_id="file-notes")
+                with gr.Column(visible=False) as self._files:
+                    with gr.Row(elem_id="files"):
+                        self._format = gr.Radio([kind.name for kind in OUTPUT_FORMATS], value="PNG", label="File format", elem_id="format")
+                        self._download = gr.DownloadButton("Download", variant="primary", elem_id="download")
+                    self._file_notes = gr.HTML(elem_id="file-notes")
                 with gr.Accordion("Why", open=False, visible=False, elem_id="why") as self._why:
                     self._reasons = gr.HTML()
         self._doors: list[tuple[Any, Any]] = [(self._pasted, self._pasted.upload), (self._photo, self._photo.input)]
@@ -87,6 +105,7 @@ class SingleTab:
         results = [
             self._status,
             self._preview,
+            self._view,
             self._slider,
             self._files,
             self._format,
@@ -94,7 +113,7 @@ class SingleTab:
             self._file_notes,
             self._why,
             self._reasons,
-            self._result,
+            self._views,
         ]
 
         for door, used in self._doors:
@@ -104,11 +123,12 @@ class SingleTab:
         gr.on(form.changes, **self._describing, **LIGHT, trigger_mode="always_last")
         picked = self._place.connect()
         runs = []
-        for event, run in ((self._process.click, self._run), (self._look.click, self._run_look), (picked.then, self._run_look)):
+        looks = (self._begin_look, self._run_look)
+        for event, begin, run in ((self._process.click, self._begin, self._run), (self._look.click, *looks), (picked.then, *looks)):
             runs.append(
-                event(self._begin, None, buttons + results, **LIGHT).then(
+                event(begin, self._views, buttons + results, **LIGHT).then(
                     run,
-                    [self.chosen, self._place.spot, *form.inputs],
+                    [self.chosen, self._place.spot, self._views, *form.inputs],
                     results,
                     api_visibility="private",
                     concurrency_limit=None,  # they wait for their turn, and know how long
@@ -117,12 +137,13 @@ class SingleTab:
                 )
             )
             # Cancelling counts as failure; both of these come when the browser is done with it, and only then can it start another run.
-            runs[-1].failure(self._explain_no_run, None, results, **LIGHT)
+            runs[-1].failure(self._explain_no_run, self._views, results, **LIGHT)
             runs[-1].then(self._end, None, buttons, **LIGHT)
         self._cancel.click(self._stop, None, [self._status, self._cancel], cancels=runs, **LIGHT)
+        self._view.input(self._switch, [self._views, self._view], results, **LIGHT)
         self._format.input(
             self._convert,
-            [self._result, self._format],
+            [self._views, self._format],
             [self._download, self._file_notes],
             api_visibility="private",
             show_progress_on=self._download,
@@ -145,7 +166,7 @@ class SingleTab:
 
     def _choose(self, request: gr.Request, path: str | None) -> Updates:
         # A result stands beside the picture it was made of, or not at all.
-        cleared = {**self._only_status(markup.empty(_EMPTY)), self.chosen: None, **self._place.empty(), **self._startable(False)}
+        cleared = {**self._cleared(markup.empty(_EMPTY)), self.chosen: None, **self._place.empty(), **self._startable(False)}
         if path is None:
             return {**cleared, self._about: ""}
         self._sessions.own_upload(session_of(request), Path(path))
@@ -160,8 +181,7 @@ class SingleTab:
         if chosen is None:
             return {self._about: gr.skip()}
         if self._shared.state.phase == "loading":
-            waiting = markup.notice("What comes out of it is said here as soon as the model is loaded.")
-            return {self._about: chosen.summary + waiting, **self._startable(True)}
+            return {self._about: chosen.summary + markup.notice(describing.COMES_WITH_THE_MODEL), **self._startable(True)}
         if self._shared.state.phase == "failed":
             return {self._about: chosen.summary + markup.error(self._shared.state.sentence), **self._startable(True)}
         try:
@@ -183,33 +203,41 @@ class SingleTab:
 
     # ---- running ----
 
-    def _begin(self, request: gr.Request) -> Updates:
+    def _begin(self, request: gr.Request, views: Views) -> Updates:
         self._sessions.begin_run(session_of(request))
+        return {**self._busy(), **self._cleared(WAITING)}
+
+    def _begin_look(self, request: gr.Request, views: Views) -> Updates:
+        """A finished result stays beside a quick look; of quick looks there is one."""
+        kept = {name: view for name, view in views.items() if name == _RESULT}
+        self._sessions.begin_run(session_of(request), keep=kept[_RESULT].folder if kept else None)
+        return {**self._busy(), **self._hidden(WAITING), self._views: kept}
+
+    def _busy(self) -> Updates:
         return {
             self._process: gr.Button(visible=False),
             self._look: gr.Button(visible=False),
             self._cancel: gr.Button(visible=True, interactive=True),
             **self._open(False),
-            **self._only_status(WAITING),
         }
 
-    def _run(self, request: gr.Request, chosen: Chosen | None, spot: tuple[float, float], *values: Any) -> Iterator[Updates]:
-        yield from self._followed(session_of(request), chosen, None, values)
+    def _run(self, request: gr.Request, chosen: Chosen | None, spot: Spot, views: Views, *values: Any) -> Iterator[Updates]:
+        yield from self._followed(session_of(request), chosen, None, views, values)
 
-    def _run_look(self, request: gr.Request, chosen: Chosen | None, spot: tuple[float, float], *values: Any) -> Iterator[Updates]:
-        yield from self._followed(session_of(request), chosen, spot, values)
+    def _run_look(self, request: gr.Request, chosen: Chosen | None, spot: Spot, views: Views, *values: Any) -> Iterator[Updates]:
+        yield from self._followed(session_of(request), chosen, spot, views, values)
 
-    def _followed(self, session_id: str, chosen: Chosen | None, spot: tuple[float, float] | None, values: tuple[Any, ...]) -> Iterator[Updates]:
-        """A run of the whole picture, or a quick look at the spot, from waiting to its result."""
+    def _followed(self, session_id: str, chosen: Chosen | None, spot: Spot | None, views: Views, values: tuple[Any, ...]) -> Iterator[Updates]:
+        """A run of the whole picture, or a quick look at the spot, from waiting to its result. views: what was there before and stays."""
         stop = self._sessions.run_stop(session_id)
         try:
             if chosen is None:
                 raise UserError("Choose a picture first.")
             chosen.check_kept()
-            folder, clock = self._sessions.new_folder(session_id), Clock()
-            for news in self._started(chosen, spot, folder, self._form.overrides(values), stop):
+            folder, clock, overrides = self._sessions.new_folder(session_id), Clock(), self._form.overrides(values)
+            for news in self._started(chosen, spot, folder, overrides, stop):
                 if isinstance(news, Finished):
-                    yield self._results(news, chosen, folder)
+                    yield self._results(news, chosen, folder, overrides, views)
                     return
                 clock.hear(news)
                 updates: Updates = {}
@@ -218,18 +246,18 @@ class SingleTab:
                     updates[self._preview] = markup.picture(progress_uri(news.preview), words, "growing")
                 yield updates | {self._status: clock.progress()}
         except Cancelled:
-            yield self._only_status(markup.notice(_STOPPED))
+            yield self._back(views, markup.notice(_STOPPED))
         except Exception as error:
-            yield self._only_status(markup.error(explained(error)))
+            yield self._back(views, markup.error(explained(error)))
         finally:
             stop.set()
 
-    def _started(self, chosen: Chosen, spot: tuple[float, float] | None, folder: Path, overrides: dict[str, Any], stop: Any) -> Iterator[News]:
+    def _started(self, chosen: Chosen, spot: Spot | None, folder: Path, overrides: dict[str, Any], stop: Any) -> Iterator[News]:
         if spot is None:
             return upscale(self._shared, chosen.path, folder, overrides, chosen.stats, stop)
         return quick_look(self._shared, chosen.path, spot, overrides, chosen.stats, stop)
 
-    def _results(self, finished: Finished, chosen: Chosen, folder: Path) -> Updates:
+    def _results(self, finished: Finished, chosen: Chosen, folder: Path, overrides: dict[str, Any], views: Views) -> Updates:
         before, after, plan = finished.before, finished.after, finished.plan
         stats = chosen.stats or self._shared.get().measure(chosen.path)
         if finished.file is None:
@@ -237,32 +265,29 @@ class SingleTab:
             if (seconds := self._shared.seconds_for(plan)) is not None:
                 words += f" The whole picture takes about {describing.duration(seconds)}."
             drawn = describing.plan_picture_uri(plan, stats, read(chosen.path, self._shared))
+            name, file, offered = _LOOK, None, {}
         else:
-            words = f"Done in {finished.seconds:.1f} s: {wide_by_high(after.size)} pixels, {readable_size(finished.file.stat().st_size)}."
+            name, file = _RESULT, finished.file.rename(finished.file.with_name(_download_name(chosen.path.stem, overrides)))
+            offered = self._offered(file, finished.notes)
+            words = f"Done in {finished.seconds:.1f} s: {wide_by_high(after.size)} pixels, {readable_size(file.stat().st_size)}."
             drawn = describing.plan_picture_uri(plan, stats, before)
         shown = display_size(after.size)
         if shown != after.size:
             words += f" The comparison shows a copy reduced to {wide_by_high(shown)}; the download is the full picture."
-        return {
-            **self._only_status(markup.success(words)),
-            self._slider: gr.ImageSlider(comparison(before, after, folder), visible=True),
-            self._why: gr.Accordion(visible=True),
-            self._reasons: describing.why(plan, drawn, finished.timings),
-            self._file_notes: "".join(map(markup.notice, finished.notes)),
-            **({} if finished.file is None else self._offered(finished.file)),
-        }
+        view = View(markup.success(words), comparison(before, after, folder), describing.why(plan, drawn, finished.timings), folder, file)
+        return {**self._shown({**views, name: view}, name), **offered}
 
-    def _offered(self, file: Path) -> Updates:
+    def _offered(self, file: Path, notes: Sequence[str]) -> Updates:
         return {
-            self._files: gr.Row(visible=True),
             self._format: "PNG",
-            self._download: gr.DownloadButton(f"Download {file.name}", value=file),
-            self._result: file,
+            self._download: gr.DownloadButton(f"Download {file.name}", value=file, interactive=True),
+            self._file_notes: "".join(map(markup.notice, notes)),
         }
 
-    def _convert(self, file: Path | None, name: str) -> Updates:
+    def _convert(self, views: Views, name: str) -> Updates:
         """The result in another format, beside the one it was written in."""
         try:
+            file = views[_RESULT].file if _RESULT in views else None
             if file is None or not file.exists():
                 raise UserError("The result is not kept any more; process the picture again.")
             target, notes = file.with_suffix(format_named(name).suffixes[0]), ()
@@ -279,10 +304,9 @@ class SingleTab:
         self._sessions.run_stop(session_of(request)).set()
         return {self._status: markup.progress("Stopping", None), self._cancel: gr.Button(interactive=False)}
 
-    def _explain_no_run(self, request: gr.Request) -> Updates:
-        if self._sessions.run_stop(session_of(request)).is_set():
-            return self._only_status(markup.notice(_STOPPED))
-        return self._only_status(markup.error(NOT_STARTED))
+    def _explain_no_run(self, request: gr.Request, views: Views) -> Updates:
+        was_stopped = self._sessions.run_stop(session_of(request)).is_set()
+        return self._back(views, markup.notice(_STOPPED) if was_stopped else markup.error(NOT_STARTED))
 
     def _end(self) -> Updates:
         return {
@@ -296,18 +320,50 @@ class SingleTab:
         """Whether another picture can be chosen."""
         return {door: gr.update(interactive=can) for door in (self._upload, *(door for door, _ in self._doors))}
 
-    def _only_status(self, status: str) -> Updates:
+    # ---- what is shown ----
+
+    def _switch(self, views: Views, name: str) -> Updates:
+        if name not in views or not views[name].folder.exists():
+            return self._cleared(markup.error(explained(UserError("What was here is not kept any more; process the picture again."))))
+        return self._shown(views, name)
+
+    def _shown(self, views: Views, name: str, status: str = "") -> Updates:
+        """One of the finished runs; status: what there is to say, if it is not what came of that run."""
+        view = views[name]
+        return {
+            self._status: status or view.said,
+            self._preview: "",
+            self._view: gr.Radio(value=name, visible=len(views) > 1),
+            self._slider: gr.ImageSlider(view.compared, visible=True),
+            self._files: gr.Column(visible=view.file is not None),
+            self._why: gr.Accordion(visible=True),
+            self._reasons: view.why,
+            self._views: views,
+        }
+
+    def _back(self, views: Views, status: str) -> Updates:
+        """The result of before a run that came to nothing, if there is one."""
+        return self._shown(views, _RESULT, status) if _RESULT in views else self._cleared(status)
+
+    def _hidden(self, status: str) -> Updates:
+        """Nothing but how far a run is."""
         return {
             self._status: status,
             self._preview: "",
+            self._view: gr.Radio(visible=False),
             self._slider: gr.ImageSlider(visible=False),
-            self._files: gr.Row(visible=False),
-            self._download: gr.DownloadButton(interactive=True),
-            self._file_notes: "",
+            self._files: gr.Column(visible=False),
             self._why: gr.Accordion(visible=False),
-            self._reasons: "",
-            self._result: None,
         }
+
+    def _cleared(self, status: str) -> Updates:
+        return {**self._hidden(status), self._file_notes: "", self._reasons: "", self._views: {}}
+
+
+def _download_name(stem: str, overrides: Mapping[str, Any]) -> str:
+    """Another one than the picture's own, so that the two can lie in one folder."""
+    side, scale = overrides["longest_side"], overrides["sf"]
+    return f"{stem}_{side}px.png" if side else f"{stem}_x{scale:g}.png"
 
 
 def _pass_on(path: str | None) -> tuple[Any, None]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from utils.planning.checked_settings import with_overrides
 from utils.planning.schedule import PUBLISHED, within
 from utils.planning.settings import AUTO, Settings
 
@@ -35,6 +36,27 @@ def needs_statistics(settings: Settings) -> bool:
         or settings.adaptive_enhancement
         or settings.consistency == AUTO
     )
+
+
+def extremes(settings: Settings, low: int, high: int) -> tuple[Settings, Settings]:
+    """Settings without such decisions, under which any picture takes the least and the most time that it may take under these.
+
+    low, high: timesteps that the model takes.
+    """
+    decided: list[dict[str, Any]] = [{"adaptive_enhancement": False}, {"adaptive_enhancement": False}]
+    if settings.consistency == AUTO:
+        decided = [{**ends, "consistency": 1.0} for ends in decided]
+    if settings.adaptive_scheduler:
+        usable = [list(timesteps) for timesteps in PUBLISHED.values() if within(timesteps, low, high)] or [list(settings.timesteps)]
+        decided = [{**ends, "adaptive_scheduler": False, "timesteps": one} for ends, one in zip(decided, (usable[0], usable[-1]), strict=True)]
+    if settings.adaptive_guidance:
+        bounds = settings.guidance_min, settings.guidance_max
+        decided = [{**ends, "adaptive_guidance": False, "cfg_scale": one} for ends, one in zip(decided, bounds, strict=True)]
+    if settings.smart_chopping:
+        bounds = settings.min_overlap, settings.max_overlap
+        decided = [{**ends, "smart_chopping": False, "overlap": one} for ends, one in zip(decided, bounds, strict=True)]
+    least, most = (with_overrides(settings, ends) for ends in decided)
+    return least, most
 
 
 def adaptive_timesteps(stats: ImageStats, low: int, high: int, fallback: Sequence[int]) -> tuple[tuple[int, ...], str]:

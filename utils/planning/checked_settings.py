@@ -168,7 +168,9 @@ def _check_value(name: str, value: Any, rules: Mapping[str, Any]) -> None:
     if name == "timesteps" and not all(isinstance(t, int) for t in value):
         raise UserError(f"timesteps must be {KINDS[list[int]]}.")
     if isinstance(value, str) and rules.get("choices") and value not in rules["choices"]:
-        raise UserError(f"{name} must be {_allowed(rules)}, not '{value}'.")
+        nearest = get_close_matches(value.lower(), rules["choices"], n=1)
+        hint = f"; did you mean '{nearest[0]}'?" if nearest else "."
+        raise UserError(f"{name} must be {_allowed(rules)}, not '{value}'{hint}")
     if isinstance(value, int | float) and not isinstance(value, bool):
         low, high = rules.get("low"), rules.get("high")
         if math.isnan(value) or (low is not None and value < low) or (high is not None and value > high):

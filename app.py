@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import atexit
 import contextlib
 import io
 import logging
@@ -11,6 +10,8 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from sampler_invsr import DEFAULT_CONFIG, InvSamplerSR
 from utils.page.address import check_address, check_exposure, is_loopback
 from utils.page.logins import read_logins
 from utils.page.server_folders import ServerFolders
+from utils.page.sessions import PARTS, Sessions, session_of
 from utils.page.shared_sampler import SharedSampler
 from utils.page.turns import MOST_WAITING
 from utils.planning.arguments import OneLineParser
@@ -43,11 +45,13 @@ LIGHT_THREADS = 32
 _NO_FOLDERS = ServerFolders()
 
 
-def build_page(shared: SharedSampler, folders: ServerFolders = _NO_FOLDERS, models: "Models | None" = None) -> "gr.Blocks":
+def build_page(
+    shared: SharedSampler, folders: ServerFolders = _NO_FOLDERS, models: "Models | None" = None, sessions: Sessions | None = None
+) -> "gr.Blocks":
     """The page around a sampler that may still be loading. Uploads and results lie in the folder GRADIO_TEMP_DIR; `launch` serves it.
 
     folders: those of this computer that visitors may name. models: those to be chosen from; without them the shipped presets are shown, and visitors
-    cannot change the model.
+    cannot change the model. sessions: of visitors, in that folder, for whoever wants to end them.
     """
     import gradio as gr
 
@@ -57,12 +61,11 @@ def build_page(shared: SharedSampler, folders: ServerFolders = _NO_FOLDERS, mode
     from utils.page.endpoints import add_endpoints
     from utils.page.models import Models, read_presets
     from utils.page.models_panel import ModelsPanel
-    from utils.page.sessions import PARTS, Sessions, session_of
     from utils.page.settings_form import SettingsForm
     from utils.page.single_tab import SingleTab
     from utils.page.uploads import GuardedBlocks
 
-    sessions = Sessions(Path(gr.utils.get_upload_folder()))
+    sessions = sessions or Sessions(Path(gr.utils.get_upload_folder()))
 
     def leave(request: gr.Request) -> None:
         for part in PARTS:
@@ -146,34 +149,55 @@ def launch(
 def main(arguments: list[str] | None = None) -> int:
     """Serve the page until Ctrl-C; returns the exit code."""
     options = _parser().parse_args(arguments)
-    host = options.host.strip("[]")  # IPv6, written as in a browser
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # gradio's calls of its own server
     try:
-        check_address(host, options.port)
-        logins = None if options.auth is None else read_logins(options.auth)
-        check_exposure(host, share=options.share, has_logins=bool(logins), insecure=options.insecure)
-        if options.mcp:
-            _check_tools_possible(bool(logins))
-        shared = SharedSampler(InvSamplerSR, make_settings(options.config))
-        folders = ServerFolders(options.allow_folder)
-        from utils.page.models import Models, read_presets  # after the quick refusals
-
-        may_change = (is_loopback(host) and not options.share) if options.allow_model_switch is None else options.allow_model_switch
-        models = Models(shared, read_presets(DEFAULT_CONFIG.parent, Path(options.config)), may_change)
-        _keep_files_apart()
-        page = build_page(shared, folders, models)
-        address = launch(page, host, options.port, logins=logins, share=options.share, mcp=options.mcp)
+        with _files_apart() as sessions:
+            page, shared, address = _started(options, sessions)
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the files of visitors are deleted then, too
+            print(_greeting(address, options), flush=True)
+            try:
+                shared.start()  # only now: importing torch must not hold up the page
+                while page.is_running:
+                    time.sleep(0.1)
+            finally:
+                _stop(page, shared)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(_greeting(address, options), flush=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the files of visitors are deleted then, too
-    shared.start()  # only now: importing torch must not hold up the page
-    with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C, while the first one closes the server
-        page.block_thread()
-    shared.close()
+    except KeyboardInterrupt:
+        return 0
     return 0
+
+
+def _started(options: argparse.Namespace, sessions: Sessions) -> "tuple[gr.Blocks, SharedSampler, str]":
+    """The page, served at an address, with a sampler that is yet to be loaded. UserError if that is not possible or not allowed."""
+    host = options.host.strip("[]")  # IPv6, written as in a browser
+    check_address(host, options.port)
+    logins = None if options.auth is None else read_logins(options.auth)
+    check_exposure(host, share=options.share, has_logins=bool(logins), insecure=options.insecure)
+    if options.mcp:
+        _check_tools_possible(bool(logins))
+    shared = SharedSampler(InvSamplerSR, make_settings(options.config))
+    folders = ServerFolders(options.allow_folder)
+    from utils.page.models import Models, read_presets  # after the quick refusals
+
+    may_change = (is_loopback(host) and not options.share) if options.allow_model_switch is None else options.allow_model_switch
+    models = Models(shared, read_presets(DEFAULT_CONFIG.parent, Path(options.config)), may_change)
+    page = build_page(shared, folders, models, sessions)
+    return page, shared, launch(page, host, options.port, logins=logins, share=options.share, mcp=options.mcp)
+
+
+def _stop(page: "gr.Blocks", shared: SharedSampler) -> None:
+    """Take no more requests, and end what runs at its next tiles; at a second Ctrl-C, without waiting for them."""
+    from gradio.tunneling import CURRENT_TUNNELS
+
+    with contextlib.suppress(KeyboardInterrupt):
+        print("Stopping ...", flush=True)
+        page.close(verbose=False)
+        for tunnel in CURRENT_TUNNELS:
+            tunnel.kill()
+        shared.close()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -198,12 +222,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _keep_files_apart() -> None:
-    """Give uploads and results a folder of this process, deleted at its end, unless the operator has chosen one."""
+@contextlib.contextmanager
+def _files_apart() -> Iterator[Sessions]:
+    """Uploads and results in a folder of this process, deleted at its end; in one that the operator has chosen, those of visitors are."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    if "GRADIO_TEMP_DIR" not in os.environ:
-        folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="invsr-page-")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    chosen = os.environ.get("GRADIO_TEMP_DIR")
+    folder = os.environ["GRADIO_TEMP_DIR"] = chosen or tempfile.mkdtemp(prefix="invsr-page-")
+    sessions = Sessions(Path(folder).resolve())
+    try:
+        yield sessions
+    finally:
+        sessions.leave_all()
+        if not chosen:
+            del os.environ["GRADIO_TEMP_DIR"]
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _go_round_proxies(host: str) -> None:
@@ -243,4 +275,7 @@ def _greeting(address: str, options: argparse.Namespace) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # taking torch and Gradio apart, object by object, would take many seconds

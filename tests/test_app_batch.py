@@ -77,7 +77,7 @@ def test_a_folder_is_done_as_the_command_line_does_it_and_comes_back_as_one_arch
     expect(row(batch_page, "sub/beach.png")).to_contain_text("Waiting")
     prospect = batch_page.locator("#batch-prospect")
     expect(prospect).to_contain_text("224 × 160, 0.1 megapixels together")
-    expect(prospect).to_contain_text(re.compile(r"2 tiles of 64 × 64, about \d+ s, up to \d+ MB of memory"))
+    expect(prospect).to_contain_text(re.compile(r"3 tiles of 64 × 64, about \d+ s, up to \d+ MB of memory"))
     expect(row(batch_page, "beach.png")).to_contain_text("56 × 40 → 224 × 160")
     batch_page.locator("#setting-sf").get_by_label("2", exact=True).check()
     expect(prospect).to_contain_text("112 × 80")

@@ -80,7 +80,7 @@ class BatchRun:
 
     def start(self, overrides: Mapping[str, Any], options: JobOptions) -> None:
         """Begin; `ended` is set when it is over. Whatever is wrong is then said in `message`."""
-        threading.Thread(target=self._run, args=(overrides, options), name="batch", daemon=True).start()
+        self._shared.start_worker(self._run, overrides, options, name="batch")
 
     @property
     def settled(self) -> int:

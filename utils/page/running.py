@@ -173,7 +173,7 @@ def _part_of_side(settings: Settings, plan: Plan, size: tuple[int, int]) -> int:
 
 def _followed(shared: SharedSampler, job: _Job, overrides: Mapping[str, Any], stop: threading.Event) -> Iterator[News]:
     news: queue.SimpleQueue[News | Exception] = queue.SimpleQueue()
-    threading.Thread(target=_work, args=(shared, job, overrides, stop, news), name="upscaling", daemon=True).start()
+    shared.start_worker(_work, shared, job, overrides, stop, news, name="upscaling")
     try:
         while True:
             item = _latest(news)

@@ -111,6 +111,11 @@ class Sessions:
         for session_id in overdue:
             self.leave(session_id)
 
+    def leave_all(self) -> None:
+        """`leave` for every session."""
+        for session_id in list(self._sessions):
+            self.leave(session_id)
+
     def _stopped(self, session_id: str) -> _Session:
         """The session, its run stopped, with an event for the next."""
         session = self._session(session_id)

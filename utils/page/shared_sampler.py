@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from utils.page.cost import tile_work, work
 from utils.page.errors import explained
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from utils.planning.plan import Plan
 
 LOG = logging.getLogger("invsr.page")
-_LONGEST_CLOSING = 60  # seconds
+_LONGEST_CLOSING = 5  # seconds
 _POLL = 0.2  # seconds between two looks at whether somebody who waits for the model was cancelled
 _TRIAL_SIDE = 64  # pixels of the tile that the model is tried on
 _SLOW_TRIAL = 1.0  # seconds; a longer one is not repeated
@@ -58,6 +59,7 @@ class SharedSampler:
         self.refusal = ""
         """Why the last model that was wanted did not take it; empty if it did."""
         self._asking = threading.Lock()
+        self._workers: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
     def start(self) -> None:
         """Begin loading; to be called once, when the page is up."""
@@ -113,10 +115,19 @@ class SharedSampler:
         amount, seconds = self._measured
         return work(plan) * seconds / amount if amount else None
 
+    def start_worker(self, work: Callable[..., None], *arguments: Any, name: str) -> None:
+        """A thread that has turns, and that `close` waits for."""
+        thread = threading.Thread(target=work, args=arguments, name=name, daemon=True)
+        self._workers.add(thread)
+        thread.start()
+
     def close(self) -> None:
-        """Stop the run under way and wait for it: a thread that still computes while the process ends would abort it."""
+        """Stop what runs at its next tiles, and wait a while for it to note what was done and what was not."""
+        deadline = time.monotonic() + _LONGEST_CLOSING
         self.closing.set()
         self._turns.close(_LONGEST_CLOSING)
+        for thread in list(self._workers):
+            thread.join(max(deadline - time.monotonic(), 0))
 
     def _load(self) -> None:
         if reason := self._put(self.settings):

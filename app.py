@@ -134,6 +134,7 @@ def launch(
                 pwa=False,
                 run_history=False,
                 footer_links=["api"],
+                _frontend=False,  # no more than that Gradio does not give up if the page takes 3 seconds to come, as it may on a busy machine
                 theme=theme(),
                 css_paths=STYLE,
             )

@@ -78,7 +78,8 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
     if not chromium:
         pytest.skip("no Chromium: install it (apt-get install chromium), or name one in the variable CHROMIUM")
     quiet = ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    return {**browser_type_launch_args, "executable_path": chromium, "args": ["--no-sandbox", "--disable-gpu", *quiet]}
+    patient = {"timeout": 120_000}  # milliseconds; on a machine with other work, too
+    return {**browser_type_launch_args, "executable_path": chromium, "args": ["--no-sandbox", "--disable-gpu", *quiet], **patient}
 
 
 @pytest.fixture(scope="session")

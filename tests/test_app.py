@@ -468,6 +468,13 @@ def test_wrong_usage_ends_the_program_at_once_with_one_line(arguments, words):
     assert ended.stderr.startswith("error: ") and words in ended.stderr and ended.stderr.count("\n") == 1
 
 
+def test_a_machine_that_is_too_busy_to_answer_at_once_serves_the_page(monkeypatch, serve, tiny_config):
+    monkeypatch.setattr("gradio.networking.url_ok", lambda url: False)
+    address, _ = serve(InvSamplerSR, tiny_config)
+    with urllib.request.urlopen(address) as answer:
+        assert answer.status == 200
+
+
 def test_a_proxy_does_not_come_between_the_page_and_its_own_look_at_it(monkeypatch, serve, tiny_config):
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, "elsewhere.example")

@@ -198,7 +198,8 @@ def _work(shared: SharedSampler, job: _Job, overrides: Mapping[str, Any], stop: 
 
     try:
         with shared.lent(stop, lambda before: tell(Waiting(before))) as loaded, stoppable(leave_if_stopped):
-            news.put(job(loaded.with_settings(**overrides), tell))
+            finished = job(loaded.with_settings(**overrides), tell)
+        news.put(finished)  # after the turn: a run that begins upon this news does not wait for it
     except Exception as error:  # the reader raises it
         news.put(error)
 

@@ -3,17 +3,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils.pictures.degradations import Degradation, blur, degrade, draw_degradation, gaussian_kernel, resize
+from utils.pictures.degradations import DRAWS, KERNELS, Degradation, blur, degrade, draw_degradation, gaussian_kernel, resize
 
 
-@given(seed=st.integers(0, 2**32), height=st.integers(1, 12), width=st.integers(1, 12))
+@given(seed=st.integers(0, 2**32), height=st.integers(1, 12), width=st.integers(1, 12), kind=st.sampled_from(list(DRAWS)))
 @settings(max_examples=40, deadline=None)
-def test_any_draw_gives_an_8_bit_picture_of_the_reduced_size_and_the_same_one_again(seed, height, width):
+def test_any_draw_gives_an_8_bit_picture_of_the_reduced_size_and_the_same_one_again(seed, height, width, kind):
     rgb = np.random.default_rng(1).random((4 * height, 4 * width, 3), dtype=np.float32)
     pictures = []
     for _ in range(2):
         rng = np.random.default_rng(seed)
-        pictures.append(degrade(rgb, draw_degradation(rng, 4, clean_share=0.2), rng))
+        pictures.append(degrade(rgb, draw_degradation(rng, 4, 0.2, kind), rng))
     lq = pictures[0]
     assert lq.shape == (height, width, 3) and lq.dtype == np.float32
     assert lq.min() >= 0 and lq.max() <= 1
@@ -92,10 +92,19 @@ def test_blur_keeps_a_flat_picture_flat_up_to_its_border():
     np.testing.assert_allclose(blur(flat, gaussian_kernel((2.0, 1.0), 0.4)), flat, atol=1e-6)
 
 
-def test_half_of_the_draws_are_clean():
+@pytest.mark.parametrize("kind", DRAWS)
+def test_half_of_the_draws_are_clean(kind):
     rng = np.random.default_rng(0)
-    clean = [draw_degradation(rng, 4, 0.5) == Degradation(4) for _ in range(400)]
+    clean = [draw_degradation(rng, 4, 0.5, kind) == Degradation(4) for _ in range(400)]
     assert 0.42 < np.mean(clean) < 0.58
+
+
+def test_some_varied_draws_are_sharp_and_all_soft_ones_are_blurred():
+    rng = np.random.default_rng(0)
+    draws = {kind: [draw_degradation(rng, 4, 0.0, kind) for _ in range(200)] for kind in DRAWS}
+    assert all(how.blur_sigma[0] > 0 and how.sharpening == 0 and how.kernel == "bicubic" for how in draws["soft"])
+    assert 40 < sum(how.blur_sigma == (0, 0) or how.sharpening > 0 for how in draws["varied"]) < 160
+    assert {how.kernel for how in draws["varied"]} == set(KERNELS)
 
 
 def test_a_size_that_the_factor_does_not_divide_is_refused(photo):

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from utils.models.noise_predictor import NoisePredictor
+from utils.pictures.degradations import DRAWS
 from utils.planning.errors import UserError
-from utils.training.recipe import EmbeddedRecipe, NoisePredictorRecipe, Recipe, load_recipe
+from utils.training.recipe import DEGRADATIONS, EmbeddedRecipe, NoisePredictorRecipe, Recipe, load_recipe
 from utils.training.schedules import rate_factor
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -49,6 +50,10 @@ def test_a_value_that_cannot_work_for_the_noise_predictor_is_refused(override):
         load_recipe(SHIPPED_PREDICTOR, [override])
 
 
+def test_the_degradations_that_a_recipe_may_name_are_those_there_are():
+    assert set(DEGRADATIONS) == set(DRAWS)
+
+
 def test_an_unknown_key_is_refused_with_the_nearest_known_one():
     with pytest.raises(UserError, match="'learning_rte' for the task embedded; the nearest is 'learning_rate'"):
         load_recipe(SHIPPED, ["learning_rte=1"])
@@ -72,6 +77,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one():
         "patience=0",
         "checkpoint_steps=0",
         "logger=stdout",
+        "degradations=hard",
         "task=vae",
         "unet_class=UNet3D",
         "feature_weight=0.1",

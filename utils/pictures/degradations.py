@@ -63,14 +63,30 @@ def degrade(rgb: np.ndarray, how: Degradation, rng: np.random.Generator) -> np.n
     return round_to_8_bits(rgb)
 
 
-def draw_degradation(rng: np.random.Generator, factor: int, clean_share: float) -> Degradation:
-    """A random degradation for training: the bicubic reduction alone for `clean_share` of the draws, everything else at random strength.
+def draw_degradation(rng: np.random.Generator, factor: int, clean_share: float, kind: str) -> Degradation:
+    """A random degradation for training: the bicubic reduction alone for `clean_share` of the draws, else one of a kind of DRAWS."""
+    return Degradation(factor) if rng.random() < clean_share else DRAWS[kind](rng, factor)
 
-    Pictures that people have were often reduced by a sharper filter than bicubic, or sharpened, before they were compressed. A model that has not
-    seen such pictures takes all that for detail and exaggerates it.
+
+def _draw_soft(rng: np.random.Generator, factor: int) -> Degradation:
+    """Blurred, and mostly with noise and JPEG."""
+    sigma = rng.uniform(0.0, 0.6 * factor)
+    anisotropic = rng.random() < 0.3
+    return Degradation(
+        factor=factor,
+        blur_sigma=(sigma, rng.uniform(0.0, 0.6 * factor) if anisotropic else sigma),
+        blur_angle=rng.uniform(0.0, math.pi),
+        detour=rng.uniform(0.5, 1.5) if rng.random() < 0.3 else 1.0,
+        noise_sd=rng.uniform(0.0, 10.0) / 255 if rng.random() < 0.8 else 0.0,
+        jpeg_quality=int(rng.integers(60, 96)) if rng.random() < 0.8 else None,
+    )
+
+
+def _draw_varied(rng: np.random.Generator, factor: int) -> Degradation:
+    """As pictures are found: some soft, some reduced by a sharper filter than bicubic or sharpened, and then compressed, at times strongly.
+
+    A model that has not seen such pictures takes all that for detail and exaggerates it.
     """
-    if rng.random() < clean_share:
-        return Degradation(factor)
     sigma = rng.uniform(0.0, 0.6 * factor) if rng.random() < 0.7 else 0.0
     anisotropic = rng.random() < 0.3
     return Degradation(
@@ -84,6 +100,10 @@ def draw_degradation(rng: np.random.Generator, factor: int, clean_share: float) 
         noise_sd=rng.uniform(0.0, 10.0) / 255 if rng.random() < 0.7 else 0.0,
         jpeg_quality=int(rng.integers(35, 96)) if rng.random() < 0.8 else None,
     )
+
+
+DRAWS: dict[str, Callable[[np.random.Generator, int], Degradation]] = {"soft": _draw_soft, "varied": _draw_varied}
+"""Random degradations by kind: (generator, factor) -> one of them, everything in it at random strength."""
 
 
 def gaussian_kernel(sigma: tuple[float, float], angle: float = 0.0) -> np.ndarray:

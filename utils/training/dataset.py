@@ -89,7 +89,7 @@ class TrainingBatches(Dataset[Batch]):
         window = cut_window(self.photos[int(rng.integers(len(self.photos)))], recipe.crop + 2 * MARGIN, rng)
         # The crop does not sit in the middle of the window, so that JPEG's blocks fall anywhere.
         top, left = recipe.scale * rng.integers(MARGIN // 2 // recipe.scale, 3 * MARGIN // 2 // recipe.scale + 1, size=2)
-        lq = degrade(window, draw_degradation(rng, recipe.scale, recipe.clean_share), rng)
+        lq = degrade(window, draw_degradation(rng, recipe.scale, recipe.clean_share, recipe.degradations), rng)
         target, label = self._target(window, rng)
         return crop(lq, top // recipe.scale, left // recipe.scale, recipe.crop // recipe.scale), crop(target, top, left, recipe.crop), label
 

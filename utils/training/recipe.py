@@ -15,6 +15,7 @@ from utils.planning.errors import UserError
 from utils.planning.settings import POSITIVE_PROMPT
 
 UNET_CLASSES = ("UNet2DConditionModel", "LatentResNet")
+DEGRADATIONS = ("soft", "varied")
 LOGGERS = ("tensorboard", "wandb", "none")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -32,6 +33,7 @@ class Recipe:
     crop: int = 64
     scale: int = 4
     clean_share: float = 0.5  # of the low-resolution crops: bicubic reduction and nothing else
+    degradations: str = "varied"  # of the other crops: a name of DEGRADATIONS
     start_timesteps: list[int] = field(default_factory=lambda: [200, 250, 150, 100])
     start_shares: list[float] = field(default_factory=lambda: [0.7, 0.1, 0.1, 0.1])
     learning_rate: float = 8e-4
@@ -141,6 +143,7 @@ def _check(recipe: Recipe) -> None:
         _require(getattr(recipe, name) is None or getattr(recipe, name) > 0, name, "must be above 0, or null")
     _require(0 <= recipe.ema_decay < 1, "ema_decay", "must be at least 0 and below 1")
     _require(recipe.precision in PRECISIONS, "precision", f"must be one of {', '.join(PRECISIONS)}")
+    _require(recipe.degradations in DEGRADATIONS, "degradations", f"must be one of {', '.join(DEGRADATIONS)}")
     _require(recipe.logger in LOGGERS, "logger", f"must be one of {', '.join(LOGGERS)}")
     _require(recipe.crop % recipe.scale == 0, "crop", f"must be a multiple of {recipe.scale}")
     _require(all(1 <= t <= 1000 for t in recipe.start_timesteps), "start_timesteps", "must lie between 1 and 1000")

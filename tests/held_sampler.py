@@ -8,14 +8,16 @@ from sampler_invsr import InvSamplerSR
 
 
 class HeldSampler(InvSamplerSR):
-    """After a tile batch it waits until the gate is open."""
+    """After a tile batch it waits until the gate is open; the first `passing` batches do not wait."""
 
     gate = threading.Event()
+    passing = 0
 
     def upscaled(self, picture, on_tile):
         def watch(done, total, preview):
             on_tile(done, total, preview)
-            assert HeldSampler.gate.wait(240)
+            HeldSampler.passing -= 1
+            assert HeldSampler.passing >= 0 or HeldSampler.gate.wait(240)
 
         return super().upscaled(picture, watch)
 
@@ -24,5 +26,6 @@ class HeldSampler(InvSamplerSR):
 def let_tiles_pass():
     """For tests that import it: the gate is open at the beginning and the end of each."""
     HeldSampler.gate.set()
+    HeldSampler.passing = 0
     yield
     HeldSampler.gate.set()

@@ -175,7 +175,7 @@ def test_a_comparison_leaves_the_result_of_the_first_tab_alone(open_page, small)
     expect(open_page.locator("#compare-status")).to_contain_text("in 2 ways", timeout=SLOWEST)
     open_page.get_by_role("tab", name="Single image").click()
     open_page.get_by_role("radio", name="WebP").check()
-    expect(open_page.locator("#download")).to_contain_text("small.webp")
+    expect(open_page.locator("#download")).to_contain_text("small_x4.webp")
 
 
 def test_a_picture_is_pasted_as_the_file_that_it_is_also_over_another_one(open_page, small, picture):

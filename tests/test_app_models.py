@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from sampler_invsr import InvSamplerSR
 from tests.conftest import PIPELINE_TINY, PROJECT
 from tests.models.hub_stand_in import HubStandIn
 from tests.models.test_sd_turbo_preset import published_files
-from utils.models import model_files
+from utils.models import model_files, model_loading
 from utils.page.models import Models, read_presets
 from utils.page.shared_sampler import SharedSampler
 from utils.pictures.provenance import read_texts
@@ -37,6 +38,7 @@ def hub(monkeypatch, tmp_path):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(model_files, "PROJECT", tmp_path)
     monkeypatch.setattr(model_files, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(model_loading, "_loaded", WeakValueDictionary())  # so that the page shares its models with no other test
     with HubStandIn(published_files()) as stand_in:
         monkeypatch.setenv("HF_ENDPOINT", stand_in.url)
         yield stand_in

@@ -31,6 +31,7 @@ def main() -> None:
     measured: dict[str, list[tuple[float, ...]]] = {}
     for name in find_tree(options.hr):
         hr = to_tensor(cropped(colours(read(options.hr / name)), FACTOR))
+        hr = hr.expand(-1, 3, -1, -1)  # grey ones too
         lq = _rounded(bicubic_antialiased(hr, (hr.shape[-2] // FACTOR, hr.shape[-1] // FACTOR)))
         for way, upscale in _ways(lq, sampler.sample_image).items():
             start = time.perf_counter()

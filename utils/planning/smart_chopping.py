@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +34,8 @@ MOST_CUTS = 200
 """How often parts of parts are cut: deeper than pictures need, and no strain on Python's stack."""
 PATIENCE = 3
 """How many cuts in a row may fail to save tiles before a part is left as it is: four quarters of which two are simple take two cuts to save any."""
+BOTH_TRIED = 2
+"""How many cuts deep both are tried if one across rows is as good as one across columns: it doubles the work each time, and hardly pays later."""
 
 
 def smart_tiles(
@@ -53,11 +54,13 @@ def smart_tiles(
     margins = _margins(edges, origin, patch, complexity_map, min_overlap, max_overlap)
     demands = _demands(lq_size, edges, patch, margins)
     whole = _Territory(0, margins.shape[0], 0, margins.shape[1])
-    # A set: where tiles are a few pixels apart, rounding may make two neighbours one.
-    starts = {start for grid in _grids(demands, whole, PATIENCE, MOST_CUTS) for start in product(*grid)}
-    if len(starts) >= most:
+    grids = ([_even_starts(demands, territory, axis) for axis in (0, 1)] for territory in _covered(demands, whole, PATIENCE, MOST_CUTS).territories)
+    places = np.concatenate([np.add.outer(rows * lq_size[1], columns).ravel() for rows, columns in grids])
+    # In reading order, each once: where tiles are a few pixels apart, rounding may make two neighbours one.
+    tops, lefts = np.divmod(np.unique(places), lq_size[1])
+    if len(tops) >= most:
         return even_tiles(lq_size, patch, max_overlap)
-    return sorted(Box(top, left, top + patch, left + patch) for top, left in starts)
+    return list(map(Box, tops.tolist(), lefts.tolist(), (tops + patch).tolist(), (lefts + patch).tolist()))
 
 
 def _cell_edges(length: int, patch: int) -> np.ndarray:
@@ -137,6 +140,12 @@ class _Demands:
         start, end = territory.side(axis)
         return start == 0, end == len(self.edges[axis]) - 1
 
+    def seen_along(self, territory: _Territory, axis: int) -> tuple[bool, bool, int, int, bytes]:
+        """All of a territory, in such an order that it says the same of the other axis of the transposed picture."""
+        start, end = self.edges[axis][list(territory.side(axis))].tolist()
+        margins = self.within(territory)[0]
+        return *self.at_ends(territory, axis), start, end, (margins.T if axis else margins).tobytes()
+
 
 def _demands(size: tuple[int, int], edges: tuple[np.ndarray, np.ndarray], patch: int, margins: np.ndarray) -> _Demands:
     rows, columns = edges[0][:, None], edges[1]
@@ -144,43 +153,53 @@ def _demands(size: tuple[int, int], edges: tuple[np.ndarray, np.ndarray], patch:
     return _Demands(cells, edges, size, patch, unit=2 if patch - 2 * margins.max() >= 2 else 1)
 
 
-class _Grid(NamedTuple):
-    """Tiles that start at every one of `rows` and `columns`."""
+class _Cover(NamedTuple):
+    """Territories that are covered by an even grid each, and how many tiles these have together."""
 
-    rows: list[int]
-    columns: list[int]
-
-
-def _count(grids: list[_Grid]) -> int:
-    return sum(len(grid.rows) * len(grid.columns) for grid in grids)
+    tiles: int
+    territories: list[_Territory]
 
 
-def _grids(demands: _Demands, territory: _Territory, patience: int, cuts_left: int) -> list[_Grid]:
-    """The tiles over a territory: one even grid, or those of two parts of it where they are fewer."""
-    grid = [_Grid(*(_even_starts(demands, territory, axis) for axis in (0, 1)))]
-    if not cuts_left or demands.area(territory) < SMALLEST_CUT or _count(grid) == _fewest(demands, territory):
-        return grid
+def _covered(demands: _Demands, territory: _Territory, patience: int, cuts_left: int) -> _Cover:
+    """A territory by one even grid, or cut in two parts, and these again, where they take fewer tiles.
+
+    Where a cut across rows is as good as one across columns, both are tried at first; later one is chosen by what the territory holds, so that a
+    picture and its transpose get equally many tiles.
+    """
+    tiles, fewest = _tiles_of_grid(demands, territory)
+    whole = _Cover(tiles, [territory])
+    if not cuts_left or tiles == fewest or demands.area(territory) < SMALLEST_CUT:
+        return whole
     cuts = [cut for cut in (_best_cut(demands, territory, axis) for axis in (0, 1)) if cut]
     if not cuts:
-        return grid
-    saves = min(cuts).tiles < _count(grid)
+        return whole
+    best = min(cuts)
+    saves = best.tiles < tiles
     if not saves and patience == 0:
-        return grid
+        return whole
     left = PATIENCE if saves else patience - 1, cuts_left - 1
-    # Both, where neither axis is better, so that a picture and its transpose get equally many tiles.
-    tried = [territory.cut(cut.axis, cut.at) for cut in cuts if cut[:2] == min(cuts)[:2]]
-    return min([grid, *(_grids(demands, one, *left) + _grids(demands, other, *left) for one, other in tried)], key=_count)
+    tried = [cut for cut in cuts if cut[:2] == best[:2]]
+    if cuts_left <= MOST_CUTS - BOTH_TRIED:
+        tried = [min(tried, key=lambda cut: demands.seen_along(territory, cut.axis))]
+    covers = [whole]
+    for cut in tried:
+        one, other = (_covered(demands, part, *left) for part in territory.cut(cut.axis, cut.at))
+        covers.append(_Cover(one.tiles + other.tiles, one.territories + other.territories))
+    return min(covers, key=lambda cover: cover.tiles)
 
 
-def _fewest(demands: _Demands, territory: _Territory) -> int:
-    """The tiles it would take if the smallest margin in a territory were that of all its cells: no cuts can do with fewer."""
-    margin = int(demands.within(territory)[0].min())
-    highest = [margin]
+def _tiles_of_grid(demands: _Demands, territory: _Territory) -> tuple[int, int]:
+    """The tiles of a territory's grid, and those it would take if the smallest margin in it were that of all its cells: no cuts can do with fewer."""
+    cells = demands.within(territory)
+    margin = cells[0].min()
+    lowest = [margin]
     for axis in (0, 1):
-        start, end = demands.edges[axis][list(territory.side(axis))].tolist()
-        highest += [margin - start, margin + end]
-    lines = (_grid_line(demands, np.array(highest), axis, *demands.at_ends(territory, axis)) for axis in (0, 1))
-    return math.prod(int(line.tiles) for line in lines)
+        start, end = demands.edges[axis][list(territory.side(axis))]
+        lowest += [margin - start, margin + end]
+    both = np.stack([cells.max((1, 2)), lowest], 1)
+    rows, columns = (_grid_line(demands, both, axis, *demands.at_ends(territory, axis)).tiles for axis in (0, 1))
+    tiles, fewest = (rows * columns).tolist()
+    return tiles, fewest
 
 
 class _Cut(NamedTuple):
@@ -234,19 +253,20 @@ def _grid_line(demands: _Demands, highest: np.ndarray, axis: int, at_start: bool
     """highest: maxima of the demands' cells over territories, [5, ...]. at_start, at_end: whether those touch the borders of the picture."""
     patch, unit, end = demands.patch, demands.unit, demands.size[axis] - demands.patch
     before, reach = highest[1 + 2 * axis], highest[2 + 2 * axis]
-    first = np.where(at_start, 0, np.clip(-before // unit * unit, 0, end))
-    last = np.where(at_end, end, np.clip(-(-reach // unit) * unit - patch, 0, end))
+    # No np.clip: of arrays this small it takes several times as long, and there are thousands.
+    first = np.where(at_start, 0, np.minimum(np.maximum(-before // unit * unit, 0), end))
+    last = np.where(at_end, end, np.minimum(np.maximum(-(-reach // unit) * unit - patch, 0), end))
     stride = np.maximum((patch - 2 * highest[0]) // unit * unit, unit)
     distance = np.maximum(last - first, 0)
     whole = np.logical_and(at_start, at_end)  # nothing can be done about a picture slightly larger than a tile
     return _GridLine(first, last, 1 - (-distance // stride), 1 + distance / stride, whole | (distance == 0) | (2 * distance >= stride))
 
 
-def _even_starts(demands: _Demands, territory: _Territory, axis: int) -> list[int]:
-    """Starts of the tiles along one axis of a territory's grid."""
+def _even_starts(demands: _Demands, territory: _Territory, axis: int) -> np.ndarray:
+    """Starts of the tiles along one axis of a territory's grid, int64."""
     line = _grid_line(demands, demands.within(territory).max((1, 2)), axis, *demands.at_ends(territory, axis))
     first, last, unit = int(line.first), int(line.last), demands.unit
     if last <= first:
-        return [(first + last) // 2 // unit * unit]
+        return np.array([(first + last) // 2 // unit * unit])
     gaps, units = int(line.tiles) - 1, (last - first) // unit
-    return [first + k * units // gaps * unit for k in range(gaps + 1)]
+    return first + np.arange(gaps + 1) * units // gaps * unit

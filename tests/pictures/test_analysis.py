@@ -151,6 +151,12 @@ def test_noise_that_is_cut_off_at_black_and_white_is_not_overlooked():
     assert measure(grain(picture, 8)).noise == pytest.approx(8, rel=0.15)
 
 
+@pytest.mark.parametrize("size", [(2, 2), (2, 3), (3, 3), (8, 8)])
+def test_no_picture_is_noisier_than_black_and_white_pixels_are(size):
+    board = (np.indices(size).sum(0) % 2 * 255).astype(np.uint8)
+    assert measure(np.repeat(board[..., None], 3, 2)).noise <= 127.5
+
+
 def test_texture_is_not_noise():
     """Stripes of a few pixels everywhere but in a quarter of the picture."""
     y, x = np.mgrid[:128, :128]

@@ -26,6 +26,8 @@ NOISE_CELL = 8
 FLATTEST_CELLS, FLAT_CELLS = 0.02, 0.1
 NOISE_OF_FLATTEST, NOISE_OF_FLAT = 0.70, 0.80
 """What the flattest fiftieth and tenth of the cells show of a Gaussian noise that is everywhere: found by trial on noise alone, [512,512]."""
+MOST_NOISE = 0.5
+"""No values in [0,1] have a larger standard deviation, but a few pixels may look like it."""
 FEWEST_CELLS = 0.05
 """Where fewer of the cells than this are free of black and white pixels, all are taken."""
 
@@ -106,7 +108,8 @@ def complexity(grey: np.ndarray) -> tuple[float, ComplexityMap]:
     - borders are continued by reflection and not by black, local variance is that of 5 x 5 pixels (not a mean of squares that are
       means already), and empty bins of the histogram count nothing: a flat picture of any colour and size scores 0.
     Noise counts as detail. Mirrored or repeated, a picture keeps its score within 0.02, but for those of a few tens of pixels, of which the seams are
-    a larger share. At half its brightness it keeps it within 0.05, unless rounding to 8 bits takes its detail away, as where it has few grey levels.
+    a larger share. At half its brightness it keeps it within 0.05, unless rounding to 8 bits takes its detail away, as where it has few grey levels,
+    or it is nearly black: at a mean of 7/255, 0.1.
     """
     mean = float(grey.mean(dtype=np.float64))
     level = mean + LEVEL_OF_BLACK
@@ -174,7 +177,7 @@ def noise_level(rgb: np.ndarray) -> float:
         flattest, flat = flattest / NOISE_OF_FLATTEST, flat / NOISE_OF_FLAT
         levels.append(flattest * min(flattest / flat, 1) ** 2 if flat > 0 else 0.0)
     # Of noise of standard deviation s the filter makes 6 s, whose mean magnitude is 6 s sqrt(2 / pi).
-    return float(np.mean(levels)) * 255 / (6 * math.sqrt(2 / math.pi))
+    return min(float(np.mean(levels)) / (6 * math.sqrt(2 / math.pi)), MOST_NOISE) * 255
 
 
 def jpeg_noise(rgb: np.ndarray) -> float:

@@ -95,8 +95,8 @@ def single_done(page: Page) -> None:
 
 def batch_running(page: Page) -> None:
     begin_batch(page)
-    expect(page.locator("#batch-table")).to_contain_text("Working", timeout=LONGEST)
-    expect(page.locator("#batch-table")).to_contain_text("Done", timeout=LONGEST)
+    both = "() => ['Working', 'Done'].every(word => document.querySelector('#batch-table').innerText.includes(word))"
+    page.wait_for_function(both, polling=20, timeout=LONGEST)  # a picture takes half a second
 
 
 def batch_done(page: Page) -> None:

@@ -98,6 +98,19 @@ def test_a_stopped_batch_keeps_what_is_done_and_goes_on_with_the_rest(shared, ba
     assert len(seen) == 3 and first.output.stat().st_mtime_ns == made and first.seconds > 0  # type: ignore[union-attr]
 
 
+def test_a_picture_is_being_worked_on_before_its_first_tiles_are_done(shared, batch, monkeypatch):
+    seen = []
+
+    def upscaled(self, picture, on_tile):
+        seen.append(became(batch))
+        return original(self, picture, on_tile)
+
+    original = InvSamplerSR.upscaled
+    monkeypatch.setattr(InvSamplerSR, "upscaled", upscaled)
+    assert go(shared, batch, threading.Event()).ended.wait(60)
+    assert [then[name] for then, name in zip(seen, ("a.png", "sub/a.png"), strict=True)] == ["working", "working"]
+
+
 def test_a_batch_ends_while_it_waits_for_its_turn_when_all_is_closed(shared, batch):
     with shared.turn(threading.Event()):
         run = go(shared, batch, threading.Event())

@@ -153,7 +153,7 @@ def test_noise_that_is_cut_off_at_black_and_white_is_not_overlooked():
 
 @pytest.mark.parametrize("size", [(2, 2), (2, 3), (3, 3), (8, 8)])
 def test_no_picture_is_noisier_than_black_and_white_pixels_are(size):
-    board = np.indices(size).sum(0) % 2 * np.uint8(255)
+    board = (np.indices(size).sum(0) % 2 * 255).astype(np.uint8)
     assert measure(np.repeat(board[..., None], 3, 2)).noise <= 127.5
 
 

@@ -100,7 +100,7 @@ class BatchRun:
 
     def _run(self, overrides: Mapping[str, Any], options: JobOptions) -> None:
         try:
-            upscaler = TurnTaker(self._shared, overrides, self._stop, self._on_read, self._on_made, self._on_place)
+            upscaler = TurnTaker(self._shared, overrides, self._stop, self._on_read, self._on_begun, self._on_made, self._on_place)
             self.begun = time.monotonic()
             job = Job(self._inputs, self._out_folder, upscaler, options)
             job.run(1, Watcher(self._on_tile, self._on_row, self._on_end, self._stop))
@@ -126,6 +126,9 @@ class BatchRun:
         file = self._file(path)
         file.size, file.thumbnail = picture.size, file.thumbnail or thumbnail(picture, self._thumbnails)
 
+    def _on_begun(self, path: Path) -> None:
+        self._file(path).status = "working"
+
     def _on_made(self, path: Path, picture: Picture) -> None:
         file = self._file(path)
         file.result_size, file.thumbnail = picture.size, thumbnail(picture, self._thumbnails)
@@ -134,8 +137,7 @@ class BatchRun:
         self.before = before
 
     def _on_tile(self, path: Path, done: int, total: int, preview: np.ndarray) -> None:
-        file = self._file(path)
-        file.status, file.part = "working", done / total
+        self._file(path).part = done / total
 
     def _on_row(self, row: Row) -> None:
         file = self._file(row.input)

@@ -38,12 +38,16 @@ class TurnTaker:
         overrides: Mapping[str, Any],
         stop: threading.Event,
         on_read: OnPicture = lambda path, picture: None,
+        on_begun: Callable[[Path], None] = lambda path: None,
         on_made: OnPicture = lambda path, picture: None,
         on_place: Callable[[int], None] = lambda before: None,
     ) -> None:
-        """on_place(before) tells how many are to have the model before the next picture's turn, at last none."""
+        """on_read(path, picture), on_begun(path) and on_made(path, result) tell how far each file is.
+
+        on_place(before) tells how many are to have the model before the next picture's turn, at last none.
+        """
         self._shared, self._overrides, self._stop = shared, overrides, stop
-        self._on_read, self._on_made, self._on_place = on_read, on_made, on_place
+        self._on_read, self._on_begun, self._on_made, self._on_place = on_read, on_begun, on_made, on_place
         first = shared.get(stop)
         self._first = weakref.ref(first)
         self._identity = first.with_settings(**overrides).identity()
@@ -77,6 +81,7 @@ class TurnTaker:
         try:
             with self._shared.turn(self._stop, self._on_place):
                 self._on_place(0)
+                self._on_begun(path)
                 start = time.perf_counter()
                 with stoppable(leave_if_stopped):
                     result = self._sampler().upscaled(picture, on_tile_while_open)

@@ -108,8 +108,8 @@ def complexity(grey: np.ndarray) -> tuple[float, ComplexityMap]:
     - borders are continued by reflection and not by black, local variance is that of 5 x 5 pixels (not a mean of squares that are
       means already), and empty bins of the histogram count nothing: a flat picture of any colour and size scores 0.
     Noise counts as detail. Mirrored or repeated, a picture keeps its score within 0.02, but for those of a few tens of pixels, of which the seams are
-    a larger share. At half its brightness it keeps it within 0.05, unless rounding to 8 bits takes its detail away, as where it has few grey levels, or
-    it is nearly black: at a mean of 7/255, 0.1.
+    a larger share. At half its brightness it keeps it within 0.05, unless rounding to 8 bits takes its detail away, as where it has few grey levels,
+    or it is nearly black: at a mean of 7/255, 0.1.
     """
     mean = float(grey.mean(dtype=np.float64))
     level = mean + LEVEL_OF_BLACK

@@ -20,7 +20,7 @@ INPUT_LEVELS = 3
 """Levels at the size of the input that leave the same frequencies as `WAVELET_LEVELS` do at four times that size."""
 
 RIGHT = 1 / 255
-"""A result whose low frequencies are nowhere further than this from those of its reference has the right colours: see `decided`."""
+"""A result whose low frequencies are nowhere further than this from those of its reference or its input has the right colours: see `decided`."""
 
 
 Fix = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -30,12 +30,12 @@ Fix = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 def decided(regions: "Regions", name: str, hybrid_mode: str = "adaptive") -> Fix:
     """The fix of that name for the picture that the regions are of, in [0,1]; for any of its rows that have `reach_of_fixes` others around them.
 
-    A picture whose low frequencies are less than one grey level (`RIGHT`) from those of its reference at every pixel in every channel is returned
-    as it is: a fix would change nothing that can be seen. Every whole picture of the batch is decided on by itself, so nothing can jump within one.
+    A picture whose low frequencies are less than one grey level (`RIGHT`) from those of its reference, or its input, at every pixel in every channel
+    is returned as it is: its colours are right. Every whole picture of the batch is decided on by itself, so nothing can jump within one.
     """
     if name == "none":
         return _unchanged
-    wrong = regions.difference().abs_().amax((1, 2, 3)) >= RIGHT
+    wrong = regions.error().amax((1, 2, 3)) >= RIGHT
     if not wrong.any():
         return _unchanged
     fix = decide_hybrid(regions, hybrid_mode) if name == "hybrid" else DECISIONS[name](regions)
@@ -96,6 +96,16 @@ class Regions:
         """How far they are from those of the reference, after `fix` if there is one; 1/255 is one grey level."""
         return self.own - self.wanted if fix is None else self.after(fix).sub_(self.wanted)
 
+    def error(self) -> torch.Tensor:
+        """How far they are outside what lies between those of the reference and those of the input itself.
+
+        Enlarging takes contrast from fine lines, and along borders, where replicating gives the outermost pixels much weight, that stays in the low
+        frequencies: by the reference alone, most photographs would have wrong colours beside their own reductions.
+        """
+        of_input = _blurred_in_place(self._lq.clone(memory_format=torch.contiguous_format))
+        lowest, highest = torch.minimum(self.wanted, of_input), torch.maximum(self.wanted, of_input)
+        return torch.maximum(lowest - self.own, self.own - highest).clamp_(min=0)
+
     def after(self, fix: Fix) -> torch.Tensor:
         """Those of the result after a fix."""
         low = torch.empty_like(self._lq, memory_format=torch.contiguous_format)
@@ -104,9 +114,14 @@ class Regions:
             small = stretch.of_input(self._lq)
             fixed = fix(stretch.of_result(self._sr), small)
             low[..., stretch.top : stretch.bottom, :] = stretch.alone(bicubic_antialiased(fixed, (small.shape[-2], small.shape[-1])))
-        for channel in low.split(1, 1):
-            channel.copy_(wavelet_low(channel, INPUT_LEVELS))
-        return low
+        return _blurred_in_place(low)
+
+
+def _blurred_in_place(small: torch.Tensor) -> torch.Tensor:
+    """A picture of the input's size with nothing but its low frequencies left."""
+    for channel in small.split(1, 1):
+        channel.copy_(wavelet_low(channel, INPUT_LEVELS))
+    return small
 
 
 def _reference(sr: torch.Tensor, lq: torch.Tensor) -> torch.Tensor:

@@ -49,11 +49,13 @@ def sources(folder, count, size):
 
 
 @pytest.mark.parametrize(
-    ("count", "kills", "size"), [(6, 2, (40, 50)), pytest.param(30, 20, (150, 170), marks=pytest.mark.slow)], ids=["two kills", "twenty kills"]
+    ("count", "kills", "size", "seconds"),
+    [(6, 2, (40, 50), 0.05), pytest.param(30, 20, (150, 170), 0.15, marks=pytest.mark.slow)],  # so slow that all the kills come before its end
+    ids=["two kills", "twenty kills"],
 )
-def test_a_killed_job_ends_with_exactly_the_files_of_one_that_was_not(tmp_path, count, kills, size):
+def test_a_killed_job_ends_with_exactly_the_files_of_one_that_was_not(tmp_path, count, kills, size, seconds):
     source, target = sources(tmp_path / "in", count, size), tmp_path / "out"
-    command = [sys.executable, "-m", "tests.jobs.slow_job", str(source), str(target), "0.05"]
+    command = [sys.executable, "-m", "tests.jobs.slow_job", str(source), str(target), str(seconds)]
     assert kill_and_resume(command, target, kills, 0.15, seed=1) == kills
     run(source, tmp_path / "expected", keep_metadata=False, recursive=True)
     assert pictures(target) == pictures(tmp_path / "expected"), "a file differs, is missing, or was left half-written"

@@ -49,7 +49,11 @@ def test_damaged_exif_is_dropped_with_a_note(tmp_path, kind, exif):
     assert picture_size(path) == (4, 6)
 
 
-@pytest.mark.parametrize(("icc", "word"), [(b"no profile", "damaged"), (SRGB[:100], "damaged"), (LAB, "unknown kind"), (LARGE, "converted to sRGB")])
+@pytest.mark.parametrize(
+    ("icc", "word"),
+    [(b"no profile", "damaged"), (SRGB[:100], "damaged"), (LAB, "unknown kind"), (LARGE, "converted to sRGB")],
+    ids=["text", "cut", "of another space", "large"],  # profiles tell when they were made, so they are no names
+)
 def test_a_damaged_or_foreign_profile_is_dropped_with_a_note(tmp_path, icc, word):
     picture = load(written(tmp_path / "picture.jpg", Image.fromarray(smooth()), icc_profile=icc), ENOUGH, 4)
     assert picture.icc is None and len(picture.notes) == 1 and word in picture.notes[0]

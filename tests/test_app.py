@@ -31,9 +31,9 @@ expect.set_options(timeout=20_000)  # on a machine with other work, too
 
 
 class WatchedSampler(InvSamplerSR):
-    """The real sampler; it can be held after its first tile batch, and counts its runs and tiles."""
+    """The real sampler; it can be held after its first tile batch, or before it measures, and counts its runs and tiles."""
 
-    gate = threading.Event()
+    gate, measuring = threading.Event(), threading.Event()
     running = most_running = tiles = 0
 
     def upscaled(self, picture, on_tile):
@@ -49,13 +49,19 @@ class WatchedSampler(InvSamplerSR):
         finally:
             WatchedSampler.running -= 1
 
+    def measure(self, image):
+        assert WatchedSampler.measuring.wait(SLOWEST / 1000)
+        return super().measure(image)
+
 
 @pytest.fixture(autouse=True)
 def let_tiles_pass():
-    WatchedSampler.gate.set()
+    for gate in (WatchedSampler.gate, WatchedSampler.measuring):
+        gate.set()
     WatchedSampler.most_running = WatchedSampler.tiles = 0
     yield
-    WatchedSampler.gate.set()
+    for gate in (WatchedSampler.gate, WatchedSampler.measuring):
+        gate.set()
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +216,30 @@ def test_a_file_that_cannot_be_used_is_refused_in_a_sentence(open_page, picture,
     choose(open_page, picture)
     expect(open_page.get_by_role("button", name="Process")).to_be_enabled()
     expect(open_page).to_have_title("InvSR Studio")
+
+
+def test_what_is_said_late_of_one_picture_is_not_taken_for_the_next_one_or_for_none(open_page, picture, tmp_path):
+    Image.new("RGB", (40, 30)).save(tmp_path / "next.png")
+    about, process = open_page.locator("#about"), open_page.get_by_role("button", name="Process")
+    for following in (tmp_path / "next.png", None):
+        WatchedSampler.measuring.clear()
+        choose(open_page, picture)
+        expect(about).to_contain_text("96 × 64")
+        open_page.locator("#upload").get_by_label("Clear").click()
+        expect(about).to_be_hidden()
+        if following:
+            choose(open_page, following)
+            expect(about).to_contain_text("40 × 30")
+        WatchedSampler.measuring.set()
+        if following:
+            expect(about).to_contain_text("160 × 120")
+            expect(process).to_be_enabled()
+            open_page.locator("#upload").get_by_label("Clear").click()
+            expect(about).to_be_hidden()
+        else:
+            open_page.wait_for_timeout(1000)  # time for what must not come
+            expect(about).to_be_hidden()
+            expect(process).to_be_disabled()
 
 
 def test_bad_settings_are_explained_by_their_labels_and_nothing_can_be_started_with_them(open_page, picture):
@@ -371,6 +401,26 @@ def test_the_result_can_be_had_in_other_formats(open_page, picture):
     expect(open_page.locator("#file-notes [role=alert]")).to_contain_text("A JPEG file holds no transparency")
     expect(open_page.locator("#download")).to_be_disabled()
     assert (read_settings(download("WebP")) or {})["seed"] == 12345
+
+
+def test_of_two_formats_asked_for_at_once_the_last_one_is_offered(open_page, picture, monkeypatch):
+    choose(open_page, picture)
+    expect(open_page.locator("#about")).to_contain_text("384 × 256")
+    open_page.get_by_role("button", name="Process").click()
+    expect(open_page.locator("#status")).to_contain_text("Done in", timeout=SLOWEST)
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow(*arguments):
+        asked.set()
+        assert go_on.wait(SLOWEST / 1000)
+        return save(*arguments)
+
+    monkeypatch.setattr("utils.page.single_tab.save", slow)
+    open_page.get_by_role("radio", name="WebP").check()
+    assert asked.wait(SLOWEST / 1000)
+    open_page.get_by_role("radio", name="TIFF").check()
+    go_on.set()
+    expect(open_page.locator("#download")).to_contain_text(".tif")
 
 
 def test_what_a_session_uploaded_and_made_is_deleted_when_it_ends(open_page, page_files, picture, tmp_path):

@@ -168,10 +168,15 @@ def test_a_preset_fills_the_form_and_keeps_the_seed_and_the_tiles():
 def test_the_preset_is_named_while_the_form_shows_one():
     form = form_of(with_overrides(make_settings(), preset_values("Balanced")))
     assert form._preset.value == "Balanced"
-    assert form._refresh(*values(form))[form._preset] == "Balanced"
-    assert form._refresh(*values(form, fidelity=0.5))[form._preset] == "Faithful"
-    assert form._refresh(*values(form, fidelity=0.4))[form._preset] is None
-    assert form._refresh(*values(form, seed=-1))[form._preset] is None
+    assert form._name_preset(*values(form)) == "Balanced"
+    assert form._name_preset(*values(form, fidelity=0.5)) == "Faithful"
+    assert form._name_preset(*values(form, fidelity=0.4)) is None
+    assert form._name_preset(*values(form, seed=-1)) is None
+
+
+def test_what_follows_from_a_preset_does_not_undo_the_choice_of_the_next_one():
+    form = form_of(make_settings())
+    assert form._preset not in form._refresh(*values(form))
 
 
 def suited(form: SettingsForm, to: Settings, **changed: Any) -> dict[str, Any]:

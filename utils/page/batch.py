@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -23,7 +24,8 @@ _NOT_REACHED = "Not done, for the batch was stopped before."
 class Batch:
     """folder: of this visitor, holds all that is kept of the batch. files, inputs: what `look` found, by names relative to `root`.
 
-    source: a folder of this computer to be done instead of the uploads. results: where they go instead of into `folder`.
+    source: a folder of this computer to be done instead of the uploads. results: where they go instead of into `folder`. receiving: to be held
+    while uploads are put in and looked at, for the next ones may come meanwhile.
     """
 
     folder: Path
@@ -33,6 +35,7 @@ class Batch:
     files: dict[PurePosixPath, BatchFile] = field(default_factory=dict)
     inputs: Inputs | None = None
     is_running: bool = False
+    receiving: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def within(cls, folder: Path) -> Batch:

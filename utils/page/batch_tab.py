@@ -22,7 +22,7 @@ from utils.page.clock import WAITING
 from utils.page.describing import COMES_WITH_THE_MODEL, duration
 from utils.page.drop_zone import drop_zone
 from utils.page.errors import explained
-from utils.page.events import LIGHT, NOT_STARTED, Updates
+from utils.page.events import FOLLOWING, LIGHT, NOT_STARTED, Updates
 from utils.page.server_folders import ServerFolders
 from utils.page.sessions import BATCH, Sessions, session_of
 from utils.page.settings_form import SettingsForm
@@ -87,10 +87,10 @@ class BatchTab:
         controls = [self._process, self._cancel, self._clear, self._format, *places, *sources]
         listed = [self._batch, self._about, self._prospect, *results, *controls]
 
-        chosen = [self._zone.upload(self._receive, self._batch, listed, **LIGHT)]
+        chosen = [self._zone.upload(self._receive, self._batch, listed, trigger_mode="multiple", **LIGHT)]  # none may get lost
         named = [self._source.submit, self._source.blur, self._results.submit, self._results.blur]
-        chosen.append(gr.on(named, self._name_folder, [self._batch, *places], listed, **LIGHT))
-        gr.on([self._from.input, self._clear.click], self._forget, self._from, listed, **LIGHT)
+        chosen.append(gr.on(named, self._name_folder, [self._batch, *places], listed, **FOLLOWING))
+        gr.on([self._from.input, self._clear.click], self._forget, self._from, listed, **FOLLOWING)
         run = self._process.click(self._begin, None, [self._status, *controls], **LIGHT).then(
             self._run,
             [self._batch, *places, self._format, *form.inputs],
@@ -105,12 +105,12 @@ class BatchTab:
         ended = run.then(self._end, [self._batch, self._from], controls, **LIGHT)
         for event in (*chosen, ended):
             self.describe_after(event)
-        gr.on([self._format.change, *form.changes], **self._describing, **LIGHT, trigger_mode="always_last")
+        gr.on([self._format.change, *form.changes], **self._describing, **FOLLOWING)
         self._cancel.click(self._stop, None, [self._status, self._cancel], **LIGHT)
 
     def describe_after(self, event: Any) -> None:
         """Say again what comes out, after an event that may change it."""
-        event.then(**self._describing, **LIGHT)
+        event.then(**self._describing, **FOLLOWING)
 
     @property
     def _describing(self) -> dict[str, Any]:
@@ -126,14 +126,15 @@ class BatchTab:
         key, notes = session_of(request, BATCH), _about_lost(event.lost)
         if batch is None or batch.source or not batch.folder.exists():
             batch = Batch.within(self._sessions.new_folder(key))
-        try:
-            uploads = received(event.files, self._uploads_root)
-            for upload in uploads:
-                self._sessions.own_upload(key, upload.path)
-            batch.uploads.add(uploads)
-        except UserError as error:
-            notes.append(explained(error))
-        return self._listed(batch, notes)
+        with batch.receiving:
+            try:
+                uploads = received(event.files, self._uploads_root)
+                for upload in uploads:
+                    self._sessions.own_upload(key, upload.path)
+                batch.uploads.add(uploads)
+            except UserError as error:
+                notes.append(explained(error))
+            return self._listed(batch, notes)
 
     def _name_folder(self, request: gr.Request, batch: Batch | None, place: str, source: str, results: str) -> Updates:
         if place != _SERVER or not source.strip():

@@ -1,7 +1,10 @@
 """The picture that a visitor works with."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from utils.page import describing
 from utils.page.display import preview_uri
@@ -11,12 +14,15 @@ from utils.pictures.reading import load
 from utils.planning.errors import UserError
 from utils.planning.statistics import ImageStats
 
+if TYPE_CHECKING:
+    from sampler_invsr import InvSamplerSR
 
-@dataclass(frozen=True)
+
+@dataclass(eq=False)
 class Chosen:
-    """A picture that was uploaded and could be read: its file, what the page shows and says of it, and what was measured of it.
+    """A picture that was uploaded and could be read: its file, and what the page shows and says of it.
 
-    preview: address of a small copy. size: (h, w). pixel_bytes: bytes of one pixel.
+    preview: address of a small copy. size: (h, w). pixel_bytes: bytes of one pixel. stats: what `measure` found, once it was asked.
     """
 
     path: Path
@@ -25,6 +31,12 @@ class Chosen:
     summary: str
     pixel_bytes: int
     stats: ImageStats | None = None
+
+    def measure(self, sampler: InvSamplerSR) -> ImageStats:
+        """How complex, noisy and blurred it is, found out once. UserError if the file was deleted meanwhile."""
+        if self.stats is None:
+            self.stats = sampler.measure(self.path)
+        return self.stats
 
     def check_kept(self) -> None:
         """UserError if the file was deleted meanwhile."""

@@ -19,7 +19,7 @@ from utils.page.clock import WAITING, Clock
 from utils.page.contact_sheet import WIDTH, Column, at_place, contact_sheet, fitted
 from utils.page.display import display_size, displayed, save_copy
 from utils.page.errors import explained
-from utils.page.events import LIGHT, NOT_STARTED, Updates
+from utils.page.events import FOLLOWING, LIGHT, NOT_STARTED, Updates
 from utils.page.place import PlacePicker
 from utils.page.running import LOOK_SIDE, Finished, News, quick_look, upscale
 from utils.page.sessions import COMPARISON, Sessions, session_of
@@ -79,8 +79,8 @@ class CompareTab:
             "inputs": [self._single.chosen, self._variants, self._part, self._kept, *form.inputs],
             "outputs": [self._about, self._start],
         }
-        self._single.choice.then(self._show_choice, self._single.chosen, self._place.outputs, **LIGHT).then(**describing_it, **LIGHT)
-        gr.on([self._variants.change, self._part.change, *form.changes], **describing_it, **LIGHT, trigger_mode="always_last")
+        self._single.choice.then(self._show_choice, self._single.chosen, self._place.outputs, **FOLLOWING).then(**describing_it, **FOLLOWING)
+        gr.on([self._variants.change, self._part.change, *form.changes], **describing_it, **FOLLOWING)
         self._place.connect()
         self._keep.click(self._add, [self._kept, self._variants, *form.inputs], [self._kept, self._variants, self._status], **LIGHT)
         self._sheet.use(self._use, self._compared, [self._status, *form.outputs], **LIGHT)

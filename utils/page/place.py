@@ -32,8 +32,9 @@ class PlacePicker:
 
     def connect(self) -> Any:
         """Wire the events; the one after which `spot` is to be looked at."""
-        self._picture.place(self._pick, None, self.spot, **LIGHT)
-        return self._picture.look(self._pick, None, self.spot, **LIGHT)
+        every: dict[str, Any] = {**LIGHT, "trigger_mode": "multiple"}  # the mark moves with every one of them
+        self._picture.place(self._pick, None, self.spot, **every)
+        return self._picture.look(self._pick, None, self.spot, **every)
 
     def showing(self, uri: str, size: tuple[int, int]) -> dict[Any, Any]:
         """Updates that show the picture of `size` (h, w) with the mark in its middle."""

@@ -10,7 +10,7 @@ import gradio as gr
 
 from utils.page import markup, settings_file
 from utils.page.errors import explained, in_labels
-from utils.page.events import LIGHT, Updates
+from utils.page.events import FOLLOWING, LIGHT, Updates
 from utils.page.sessions import Sessions, session_of
 from utils.page.shared_sampler import SharedSampler
 from utils.planning.checked_settings import with_overrides
@@ -93,12 +93,17 @@ class SettingsForm:
 
     def suit_model_on(self, listen: Any) -> Any:
         """Follow the model in place when `listen`, as in `component.change`, tells that it may be another; the event, for what is to come after."""
-        return listen(self._suit_model, [self._followed, *self.inputs], [self._followed, *self.outputs], **LIGHT)
+        return listen(self._suit_model, [self._followed, *self.inputs], [self._followed, *self.outputs], **FOLLOWING)
 
     @property
     def _settings(self) -> Settings:
         """Those of the page, with the model in place."""
         return _as_shown(self._shared.settings)
+
+    @property
+    def _dependent(self) -> list[str]:
+        """Settings that matter, or not, by what other widgets hold."""
+        return [name for name in OFFERED if OPTIONS[name]["needs"] or name in _AUTOMATIC]
 
     # ---- making ----
 
@@ -165,26 +170,26 @@ class SettingsForm:
     # ---- living ----
 
     def _connect(self) -> None:
-        dependent = [widget for name, widget in self._widgets.items() if name in OFFERED and (OPTIONS[name]["needs"] or name in _AUTOMATIC)]
-        gr.on(self.changes, self._refresh, self.inputs, [self._preset, *dependent], trigger_mode="always_last", **LIGHT)
-        self._preset.input(self._apply_preset, [self._preset, *self.inputs], self.outputs, trigger_mode="always_last", **LIGHT)
+        gr.on(self.changes, self._refresh, self.inputs, [self._widgets[name] for name in self._dependent], **FOLLOWING)
+        # Upon what a visitor does only: what else fills in the form names the preset as well, and a second answer, later, could undo his next choice.
+        gr.on([widget.input for widget in self._widgets.values()], self._name_preset, self.inputs, self._preset, **FOLLOWING)
+        self._preset.input(self._apply_preset, [self._preset, *self.inputs], self.outputs, **FOLLOWING)
         self._dice.click(None, None, self._widgets["seed"], js=_THROW_DICE, api_visibility="private")
-        self._load.upload(self._restore, self._load, [self._load, self._message, *self.outputs], **LIGHT)
+        self._load.upload(self._restore, self._load, [self._load, self._message, *self.outputs], **FOLLOWING)
         saved = self._save.click(self._write, self.inputs, [self._text, self._message], **LIGHT)
         saved.success(None, self._text, None, js=_SAVE % settings_file.FILE_NAME, api_visibility="private")
 
     def _refresh(self, *values: Any) -> Updates:
-        """Show what matters, and the preset that this is."""
+        """Show what matters."""
         shown = self._shown(values[1:])
+        return {self._widgets[name]: gr.update(**self._standing(name, shown)) for name in self._dependent}
+
+    def _name_preset(self, *values: Any) -> str | None:
+        """The preset that this is."""
         try:
-            preset = preset_of(with_overrides(self._settings, self.overrides(values)))
+            return preset_of(with_overrides(self._settings, self.overrides(values)))
         except UserError:  # said beside the plan
-            preset = None
-        updates: Updates = {self._preset: preset}
-        for name, widget in self._widgets.items():
-            if name in OFFERED and (OPTIONS[name]["needs"] or name in _AUTOMATIC):
-                updates[widget] = gr.update(**self._standing(name, shown))
-        return updates
+            return None
 
     def _apply_preset(self, preset: str, *values: Any) -> Updates:
         base, *held = values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from utils.page.clock import WAITING, Clock
 from utils.page.describing import wide_by_high
 from utils.page.display import comparison, display_size, progress_uri
 from utils.page.errors import explained
-from utils.page.events import LIGHT, NOT_STARTED, Updates
+from utils.page.events import FOLLOWING, LIGHT, NOT_STARTED, Updates
 from utils.page.place import PlacePicker, Spot
 from utils.page.running import Advanced, Finished, News, quick_look, upscale
 from utils.page.sessions import Sessions, session_of
@@ -55,7 +55,7 @@ class SingleTab:
 
     def __init__(self, shared: SharedSampler, sessions: Sessions) -> None:
         self._shared, self._sessions = shared, sessions
-        self.chosen, self._views = gr.State(None), gr.State({})
+        self.chosen, self._refusal, self._views = gr.State(None), gr.State(""), gr.State({})
         with gr.Row():
             with gr.Column(scale=3, min_width=270, elem_id="single-input"):
                 self._upload = gr.File(label="Picture: drop, paste or choose", height=140, elem_id="upload")
@@ -101,7 +101,7 @@ class SingleTab:
         """Wire the events."""
         self._form = form
         buttons = [self._process, self._look, self._cancel, self._upload, *(door for door, _ in self._doors)]
-        described = [self._about, self.chosen, self._process, self._look]
+        choice = [self.chosen, self._refusal, self._about, self._process, self._look]
         results = [
             self._status,
             self._preview,
@@ -117,10 +117,10 @@ class SingleTab:
         ]
 
         for door, used in self._doors:
-            used(_pass_on, door, [self._upload, door], **LIGHT)
-        self.choice = self._upload.change(self._choose, self._upload, [*described, *self._place.outputs, *results], **LIGHT)
-        self.choice.then(**self._describing, **LIGHT)
-        gr.on(form.changes, **self._describing, **LIGHT, trigger_mode="always_last")
+            used(_pass_on, door, [self._upload, door], **FOLLOWING)
+        self.choice = self._upload.change(self._choose, self._upload, [*choice, *self._place.outputs, *results], **FOLLOWING)
+        self.choice.then(**self._describing, **FOLLOWING)
+        gr.on(form.changes, **self._describing, **FOLLOWING)
         picked = self._place.connect()
         runs = []
         looks = (self._begin_look, self._run_look)
@@ -140,63 +140,67 @@ class SingleTab:
             runs[-1].failure(self._explain_no_run, self._views, results, **LIGHT)
             runs[-1].then(self._end, None, buttons, **LIGHT)
         self._cancel.click(self._stop, None, [self._status, self._cancel], cancels=runs, **LIGHT)
-        self._view.input(self._switch, [self._views, self._view], results, **LIGHT)
+        self._view.input(self._switch, [self._views, self._view], results, **FOLLOWING)
         self._format.input(
             self._convert,
             [self._views, self._format],
             [self._download, self._file_notes],
             api_visibility="private",
+            trigger_mode="always_last",
             show_progress_on=self._download,
             concurrency_limit=2,
         )
 
     def describe_after(self, event: Any) -> None:
         """Say again what comes out, after an event that may change it."""
-        event.then(**self._describing, **LIGHT)
+        event.then(**self._describing, **FOLLOWING)
 
     @property
     def _describing(self) -> dict[str, Any]:
         return {
             "fn": self._describe,
-            "inputs": [self.chosen, *self._form.inputs],
-            "outputs": [self._about, self.chosen, self._process, self._look],
+            "inputs": [self.chosen, self._refusal, *self._form.inputs],
+            "outputs": [self._about, self._process, self._look],
         }
 
     # ---- choosing ----
 
     def _choose(self, request: gr.Request, path: str | None) -> Updates:
         # A result stands beside the picture it was made of, or not at all.
-        cleared = {**self._cleared(markup.empty(_EMPTY)), self.chosen: None, **self._place.empty(), **self._startable(False)}
+        cleared = {**self._cleared(markup.empty(_EMPTY)), self.chosen: None, self._refusal: "", **self._place.empty(), **self._startable(False)}
         if path is None:
             return {**cleared, self._about: ""}
         self._sessions.own_upload(session_of(request), Path(path))
         try:
             chosen = choose(Path(path), self._shared)
         except Exception as error:
-            return {**cleared, self._about: markup.error(explained(error))}
+            refusal = markup.error(explained(error))
+            return {**cleared, self._refusal: refusal, self._about: refusal}
         return {**cleared, self.chosen: chosen, **self._place.showing(chosen.preview, chosen.size), self._about: chosen.summary}
 
-    def _describe(self, chosen: Chosen | None, *values: Any) -> Updates:
-        """The input and, once the model is there, what is in it and what comes out; nothing can be started that would only fail."""
+    def _describe(self, chosen: Chosen | None, refusal: str, *values: Any) -> Updates:
+        """The input and, once the model is there, what is in it and what comes out; nothing can be started that would only fail.
+
+        A function of the choice and the settings alone, so that it can be asked again after an answer that came too late.
+        """
         if chosen is None:
-            return {self._about: gr.skip()}
+            return {self._about: refusal, **self._startable(False)}
         if self._shared.state.phase == "loading":
             return {self._about: chosen.summary + markup.notice(describing.COMES_WITH_THE_MODEL), **self._startable(True)}
         if self._shared.state.phase == "failed":
             return {self._about: chosen.summary + markup.error(self._shared.state.sentence), **self._startable(True)}
         try:
             sampler = self._shared.get()
-            stats = chosen.stats or sampler.measure(chosen.path)
-            known = replace(chosen, stats=stats)
+            stats = chosen.measure(sampler)
         except Exception as error:
             return {self._about: chosen.summary + markup.error(explained(error)), **self._startable(False)}
         seen = chosen.summary + describing.detected(stats)
         try:
             plan = sampler.plan(chosen.path, stats=stats, **self._form.overrides(values))
         except Exception as error:
-            return {self._about: seen + markup.error(explained(error)), self.chosen: known, **self._startable(False)}
+            return {self._about: seen + markup.error(explained(error)), **self._startable(False)}
         prospect = describing.prospect(plan, sampler, self._shared.seconds_for(plan), chosen.pixel_bytes)
-        return {self._about: seen + prospect, self.chosen: known, **self._startable(True)}
+        return {self._about: seen + prospect, **self._startable(True)}
 
     def _startable(self, can: bool) -> Updates:
         return {self._process: gr.Button(interactive=can), self._look: gr.Button(interactive=can)}
@@ -259,7 +263,7 @@ class SingleTab:
 
     def _results(self, finished: Finished, chosen: Chosen, folder: Path, overrides: dict[str, Any], views: Views) -> Updates:
         before, after, plan = finished.before, finished.after, finished.plan
-        stats = chosen.stats or self._shared.get().measure(chosen.path)
+        stats = chosen.measure(self._shared.get())
         if finished.file is None:
             words = f"A quick look at {wide_by_high(before.size)} pixels of the picture, in {finished.seconds:.1f} s."
             if (seconds := self._shared.seconds_for(plan)) is not None:

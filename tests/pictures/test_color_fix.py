@@ -71,10 +71,11 @@ def test_published_formulas(path):
 
 @pytest.mark.parametrize("path", fixtures())
 def test_seed_weights_of_hybrid(path):
-    """With the seed's histogram matching in place of ours, its mixture is the seed's; save where the seed clamps a fix before mixing it in."""
+    """With the seed's histogram matching and wavelets in place of ours, its mixture is the seed's; save where the seed clamps a fix before mixing."""
     data = load_file(path)
     content, reference = data["content_u8"][None].float() / 255, data["image_u8"][None].float() / 255
     ours = unclamped("hybrid", content, reference, "seed") + 0.4 * (data["adaptive_histogram.0.7"] - unclamped("histogram", content, reference))
+    ours += 0.3 * (data["wavelet"] - unclamped("wavelet", content, reference))
     chroma = fix_ycbcr(content, reference)
     same = (chroma == chroma.clamp(0, 1)).all(1, keepdim=True).expand_as(ours)
     assert same.float().mean() > 0.5
@@ -132,8 +133,18 @@ def test_each_picture_of_a_batch_decides_for_itself():
 
 def test_an_original_is_right_for_its_own_reduction():
     """So the limit looks at colours, not at sharpness."""
-    hr = noise(1, 3, 96, 128)
-    assert low_frequency_difference(hr, bicubic_antialiased(hr, (24, 32))).abs().max() < RIGHT
+    hr = noise(1, 3, 128, 160)
+    assert low_frequency_difference(hr, bicubic_antialiased(hr, (32, 40))).abs().max() < RIGHT
+
+
+@pytest.mark.parametrize("size", [(3, 3), (5, 5), (9, 9), (13, 7), (16, 16), (1, 60)])
+def test_the_colours_of_a_tiny_picture_are_those_of_all_of_it_and_not_of_its_border(size):
+    h, w = 4 * size[0], 4 * size[1]
+    sr = torch.full((1, 3, h, w), 0.6)
+    sr[..., h // 6 : h - h // 6, w // 6 : w - w // 6] -= 0.15
+    fixed = fix_colors(sr, torch.full((1, 3, *size), 0.6), "wavelet")
+    assert (sr.mean() - 0.6).abs() > 12 / 255
+    assert (fixed.mean() - 0.6).abs() < 8 / 255
 
 
 @pytest.mark.parametrize("name", FIXES)

@@ -5,6 +5,7 @@ clamp. They go channel by channel, because at these sizes every further full pic
 first, so that it can then be applied to any rows of it.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 
@@ -56,22 +57,27 @@ def _unchanged(sr: torch.Tensor, lq: torch.Tensor) -> torch.Tensor:
 # ---- low frequencies ----
 
 
-def wavelet_low(rgb: torch.Tensor, levels: int = WAVELET_LEVELS) -> torch.Tensor:
-    """What is left of [B,C,H,W] after that many blurs with the 3x3 binomial kernel, dilated by 1, 2, 4, ...; borders replicated."""
+def wavelet_low(rgb: torch.Tensor, levels: int = WAVELET_LEVELS, size: tuple[int, int] | None = None) -> torch.Tensor:
+    """What is left of [B,C,H,W] after that many blurs with the 3x3 binomial kernel, dilated by 1, 2, 4, ...; borders replicated.
+
+    size: (h, w) of the picture that these are rows of. With it, blurs are left out along a side that is shorter than eight dilations: of so small a
+    picture they would see little but its replicated border, and take the mean of that for the mean of all. Without it, none is left out.
+    """
+    height, width = size or (math.inf, math.inf)
     low = rgb
-    for level in range(levels):
-        low = _dilated_blur(low, 2**level)
+    for dilation in (2**level for level in range(levels)):  # one axis after the other, which costs a third of the two-dimensional sum
+        if 8 * dilation <= height:
+            low = _dilated_blur(low, dilation, 2, (0, 0, dilation, dilation))
+        if 8 * dilation <= width:
+            low = _dilated_blur(low, dilation, 3, (dilation, dilation, 0, 0))
     return low
 
 
-def _dilated_blur(rgb: torch.Tensor, dilation: int) -> torch.Tensor:
-    """[1 2 1] x [1 2 1] / 16, one axis after the other, which costs a third of the two-dimensional sum."""
-    h, w = rgb.shape[-2:]
-    d = dilation
-    tall = F.pad(rgb, (0, 0, d, d), mode="replicate")
-    rgb = (tall[..., :h, :] + tall[..., 2 * d :, :]).mul_(0.25).add_(tall[..., d : d + h, :], alpha=0.5)
-    wide = F.pad(rgb, (d, d, 0, 0), mode="replicate")
-    return (wide[..., :w] + wide[..., 2 * d :]).mul_(0.25).add_(wide[..., d : d + w], alpha=0.5)
+def _dilated_blur(rgb: torch.Tensor, dilation: int, axis: int, padding: tuple[int, int, int, int]) -> torch.Tensor:
+    """[1 2 1] / 4 along one axis."""
+    length, padded = rgb.shape[axis], F.pad(rgb, padding, mode="replicate")
+    before, here, after = (padded.narrow(axis, start, length) for start in (0, dilation, 2 * dilation))
+    return (before + after).mul_(0.25).add_(here, alpha=0.5)
 
 
 class Regions:
@@ -82,6 +88,7 @@ class Regions:
 
     def __init__(self, sr: Rows, lq: torch.Tensor) -> None:
         self._sr, self._lq = sr, lq
+        self.size = sr.shape[-2], sr.shape[-1]
 
     @cached_property
     def own(self) -> torch.Tensor:
@@ -120,7 +127,7 @@ class Regions:
 def _blurred_in_place(small: torch.Tensor) -> torch.Tensor:
     """A picture of the input's size with nothing but its low frequencies left."""
     for channel in small.split(1, 1):
-        channel.copy_(wavelet_low(channel, INPUT_LEVELS))
+        channel.copy_(wavelet_low(channel, INPUT_LEVELS, (small.shape[-2], small.shape[-1])))
     return small
 
 
@@ -131,12 +138,16 @@ def _reference(sr: torch.Tensor, lq: torch.Tensor) -> torch.Tensor:
 # ---- the fixes ----
 
 
-def fix_wavelet(sr: torch.Tensor, lq: torch.Tensor) -> torch.Tensor:
-    """High frequencies of the result on the low ones of the reference (StableSR's wavelet fix)."""
+def fix_wavelet(sr: torch.Tensor, lq: torch.Tensor, size: tuple[int, int] | None = None) -> torch.Tensor:
+    """High frequencies of the result on the low ones of the reference (StableSR's wavelet fix). size: as for `wavelet_low`."""
     # high(sr) + low(reference) = sr + low(reference - sr), because the blur is linear: one pyramid instead of two.
     fixed = torch.empty_like(sr, memory_format=torch.contiguous_format)
+
+    def fix(channel: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+        return channel + wavelet_low(reference - channel, size=size)
+
     for k, pair in enumerate(_channels(sr, lq)):
-        fixed[:, k : k + 1] = in_bands(lambda channel, reference: channel + wavelet_low(reference - channel), pair, reach=2**WAVELET_LEVELS)
+        fixed[:, k : k + 1] = in_bands(fix, pair, reach=2**WAVELET_LEVELS)
     return fixed
 
 
@@ -260,7 +271,7 @@ def _squared_error(regions: Regions, fix: Fix) -> torch.Tensor:
 
 
 DECISIONS: dict[str, Callable[[Regions], Fix]] = {
-    "wavelet": lambda regions: fix_wavelet,
+    "wavelet": lambda regions: partial(fix_wavelet, size=regions.size),
     "ycbcr": lambda regions: fix_ycbcr,
     "histogram": decide_histogram,
     "hybrid": decide_hybrid,

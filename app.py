@@ -24,7 +24,7 @@ from utils.page.sessions import PARTS, Sessions, session_of
 from utils.page.shared_sampler import SharedSampler
 from utils.page.turns import MOST_WAITING
 from utils.planning.arguments import OneLineParser
-from utils.planning.checked_settings import make_settings
+from utils.planning.checked_settings import make_settings, with_overrides
 from utils.planning.errors import UserError
 
 if TYPE_CHECKING:
@@ -179,12 +179,13 @@ def _started(options: argparse.Namespace, sessions: Sessions) -> "tuple[gr.Block
     check_exposure(host, share=options.share, has_logins=bool(logins), insecure=options.insecure)
     if options.mcp:
         _check_tools_possible(bool(logins))
-    shared = SharedSampler(InvSamplerSR, make_settings(options.config))
+    given = {} if options.max_output_megapixels is None else {"max_output_megapixels": options.max_output_megapixels}
+    shared = SharedSampler(InvSamplerSR, with_overrides(make_settings(options.config), given))
     folders = ServerFolders(options.allow_folder)
     from utils.page.models import Models, read_presets  # after the quick refusals
 
     may_change = (is_loopback(host) and not options.share) if options.allow_model_switch is None else options.allow_model_switch
-    models = Models(shared, read_presets(DEFAULT_CONFIG.parent, Path(options.config)), may_change)
+    models = Models(shared, read_presets(DEFAULT_CONFIG.parent, Path(options.config), given), may_change)
     page = build_page(shared, folders, models, sessions)
     return page, shared, launch(page, host, options.port, logins=logins, share=options.share, mcp=options.mcp)
 
@@ -212,6 +213,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--insecure", action="store_true", help="allow --share and addresses that others can reach without a login")
     parser.add_argument("--mcp", action="store_true", help="offer upscaling as a tool to language models, by the Model Context Protocol")
     parser.add_argument("--config", default=str(DEFAULT_CONFIG), help="settings file (default: the embedded model)")
+    parser.add_argument(
+        "--max-output-megapixels", type=float, metavar="N", help="largest result that visitors may ask for (default: what the settings file says, 64)"
+    )
     parser.add_argument(
         "--allow-folder", action="append", default=[], metavar="DIR", help="let everybody who uses the page work in this folder (repeatable)"
     )

@@ -25,6 +25,7 @@ from utils.pictures.provenance import read_settings
 from utils.pictures.writing import save
 from utils.planning.checked_settings import make_settings
 from utils.planning.errors import UserError
+from utils.planning.presets import preset_values
 
 SLOWEST = 60_000  # milliseconds
 expect.set_options(timeout=20_000)  # on a machine with other work, too
@@ -290,6 +291,56 @@ def test_a_preset_and_the_form_follow_each_other(open_page):
     expect(open_page.get_by_role("radio", name="Faithful")).not_to_be_checked()
 
 
+def test_of_two_presets_chosen_quickly_the_last_one_counts(open_page, monkeypatch):
+    answering, go_on = threading.Event(), threading.Event()
+
+    def slow(preset):
+        answering.set()
+        assert go_on.wait(SLOWEST / 1000)
+        return preset_values(preset)
+
+    monkeypatch.setattr("utils.page.settings_form.preset_values", slow)
+    faithful, creative = (open_page.get_by_role("radio", name=name) for name in ("Faithful", "Creative"))
+    faithful.check()
+    assert answering.wait(SLOWEST / 1000)
+    creative.check()
+    open_page.locator("#setting-sf").get_by_label("8", exact=True).check()
+    go_on.set()
+    expect(open_page.locator("#setting-timesteps")).to_be_hidden()
+    expect(creative).to_be_checked()
+    expect(open_page.locator("#setting-sf").get_by_label("8", exact=True)).to_be_checked()
+
+
+def test_the_form_is_reset_to_what_it_showed_at_first(open_page):
+    open_page.get_by_role("radio", name="Creative").check()
+    open_page.get_by_label("Random seed").fill("3")
+    expect(open_page.locator("#setting-timesteps")).to_be_hidden()
+    open_page.get_by_role("button", name="Reset").click()
+    expect(open_page.locator("#setting-timesteps")).to_be_visible()
+    expect(open_page.get_by_label("Random seed")).to_have_value("12345")
+    expect(open_page.get_by_role("radio", name="Creative")).not_to_be_checked()
+
+
+def test_numbers_that_cannot_be_used_are_neither_rounded_nor_a_failure(open_page, picture, caplog):
+    choose(open_page, picture)
+    about, steps, seed = (
+        open_page.locator("#about"),
+        open_page.get_by_role("spinbutton", name="Number of steps"),
+        open_page.get_by_label("Random seed"),
+    )
+    expect(about).to_contain_text("2 tiles")
+    seed.fill("1.5")
+    expect(about.locator("[role=alert]")).to_contain_text("“Random seed” must be a whole number")
+    expect(open_page.get_by_role("button", name="Process")).to_be_disabled()
+    seed.fill("7")
+    expect(open_page.get_by_role("button", name="Process")).to_be_enabled()
+    steps.fill("9")
+    steps.blur()
+    expect(steps).to_have_value("5")
+    expect(open_page.get_by_role("button", name="Process")).to_be_enabled()
+    assert "greater than maximum" not in caplog.text and "Traceback" not in caplog.text
+
+
 def test_settings_are_kept_in_a_file_and_in_a_result_and_brought_back(open_page, tmp_path):
     open_page.get_by_label("Random seed").fill("77")
     open_page.get_by_role("spinbutton", name="Number of steps").fill("3")
@@ -379,6 +430,34 @@ def test_a_quick_look_leaves_the_result_where_one_click_brings_it_back(open_page
     expect(status).to_contain_text("Stopped")
     expect(download).to_contain_text("wide_x4.webp")
     WatchedSampler.gate.set()
+
+
+def test_two_runs_begun_at_once_are_one_and_a_result_of_other_settings_is_called_so(open_page, picture):
+    choose(open_page, picture)
+    expect(open_page.locator("#about")).to_contain_text("384 × 256")
+    open_page.evaluate("for (const button of ['process', 'look', 'process']) document.getElementById(button).click()")
+    expect(open_page.locator("#status")).to_contain_text(re.compile("Done in|A quick look at"), timeout=SLOWEST)
+    open_page.get_by_role("button", name="Process").click()
+    expect(open_page.locator("#status")).to_contain_text("Done in", timeout=SLOWEST)
+    expect(open_page.locator("#about")).not_to_contain_text("other settings")
+    open_page.get_by_label("Random seed").fill("8")
+    expect(open_page.locator("#about")).to_contain_text("The result shown was made with other settings")
+    open_page.get_by_label("Random seed").fill("12345")
+    expect(open_page.locator("#about")).not_to_contain_text("other settings")
+
+
+def test_a_run_that_the_queue_does_not_take_is_explained_and_can_be_tried_again(open_page, picture, monkeypatch):
+    async def full(*arguments, **options):
+        return False, "Queue is full.", "error"
+
+    choose(open_page, picture)
+    expect(open_page.locator("#about")).to_contain_text("384 × 256")
+    with monkeypatch.context() as patch:
+        patch.setattr("gradio.queueing.Queue.push", full)
+        open_page.get_by_role("button", name="Process").click()
+        expect(open_page.locator("#status [role=alert]")).to_contain_text("could not be started")
+    open_page.get_by_role("button", name="Process").click()
+    expect(open_page.locator("#status")).to_contain_text("Done in", timeout=SLOWEST)
 
 
 def test_the_result_can_be_had_in_other_formats(open_page, picture):

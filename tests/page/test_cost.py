@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from utils.page import cost
 from utils.page.cost import available_memory, memory, tile_work, work
 from utils.planning.checked_settings import make_settings
 from utils.planning.memory import STRETCH
@@ -55,3 +56,13 @@ def test_a_larger_result_takes_more_memory_and_a_smaller_one_hardly_less():
 
 def test_this_machine_has_memory():
     assert available_memory(torch.device("cpu")) > 0
+
+
+def test_a_container_has_no_more_memory_than_its_limit_leaves(monkeypatch, tmp_path):
+    monkeypatch.setattr(cost, "_CONTROL_GROUP", tmp_path)
+    free = available_memory(torch.device("cpu"))
+    for name, words in (("memory.current", "900000"), ("memory.stat", "anon 700000\ninactive_file 200000\n"), ("memory.max", "max")):
+        (tmp_path / name).write_text(words)
+    assert available_memory(torch.device("cpu")) > free / 2
+    (tmp_path / "memory.max").write_text("1000000")
+    assert available_memory(torch.device("cpu")) == 300_000

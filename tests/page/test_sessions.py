@@ -108,3 +108,13 @@ def test_calls_of_one_session_run_beside_each_other_and_all_end_with_it(tmp_path
     assert not any(stop.is_set() for stop in calls)
     sessions.leave("me")
     assert all(stop.is_set() for stop in calls) and not other.is_set()
+
+
+def test_of_two_runs_begun_at_once_one_is_the_sessions_run(tmp_path):
+    sessions = Sessions(tmp_path)
+    sessions.begin_run("me")
+    sessions.begin_run("me")
+    stop = sessions.take_run("me")
+    assert stop is sessions.run_stop("me") and sessions.take_run("me") is None
+    sessions.begin_run("me")
+    assert stop.is_set() and sessions.take_run("me") not in (stop, None)

@@ -66,7 +66,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     [
         (b"", "holds no settings"),
         (b"\xff\xfe\x00binary", "holds no settings"),
-        (b"just words", "There is no setting just words"),
+        (b"just words", "holds no settings"),
         (b"- a\n- list", "holds no settings"),
         (b"seed: [", "holds no settings"),
         (b"!!python/object/apply:os.system [echo]", "holds no settings"),

@@ -157,12 +157,18 @@ def test_what_was_typed_into_an_option_that_is_hidden_again_does_not_count():
 
 def test_a_preset_fills_the_form_and_keeps_the_seed_and_the_tiles():
     form = form_of(make_settings())
-    updates = form._apply_preset("Creative", *values(form, seed=7, pch_size=256))
-    filled = {name: updates[widget]["value"] for name, widget in widgets(form).items()}
-    assert (filled["seed"], filled["pch_size"], filled["adaptive_guidance"], filled["adaptive_enhancement"]) == (7, 256, True, True)
-    updates = form._apply_preset("Faithful", *values(form, **{name.replace("-", "_"): value for name, value in filled.items()}))
-    filled = {name: updates[widget]["value"] for name, widget in widgets(form).items()}
-    assert (filled["seed"], filled["consistency-auto"], filled["fidelity"], filled["edge_enhancement"]) == (7, True, 0.5, False)
+    filled = filled_in(form, "Creative", seed=7, pch_size=256)
+    assert (filled["adaptive_guidance"], filled["adaptive_enhancement"]) == (True, True)
+    filled = filled_in(form, "Faithful", seed=7, pch_size=256, **{name.replace("-", "_"): value for name, value in filled.items()})
+    assert (filled["consistency-auto"], filled["fidelity"], filled["edge_enhancement"]) == (True, 0.5, False)
+
+
+def filled_in(form: SettingsForm, preset: str, **changed: Any) -> dict[str, Any]:
+    """What the preset writes into widgets, by their names; of what it does not decide, nothing."""
+    updates = form._apply_preset(preset, *values(form, **changed))
+    assert updates[form.inputs[0]].seed == changed["seed"]
+    assert not {form._preset, *(widgets(form)[name] for name in ("seed", "pch_size", "sf", "color_fix"))} & updates.keys()
+    return {name: updates[widget]["value"] for name, widget in widgets(form).items() if widget in updates}
 
 
 def test_the_preset_is_named_while_the_form_shows_one():

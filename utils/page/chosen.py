@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Chosen:
     """A picture that was uploaded and could be read: its file, and what the page shows and says of it.
 
-    preview: address of a small copy. size: (h, w). pixel_bytes: bytes of one pixel. stats: what `measure` found, once it was asked.
+    preview: address of a small copy. size: (h, w). pixel_bytes: bytes of one pixel. kept_bytes: of what comes with the pixels. stats: what `measure`
+    found, once it was asked.
     """
 
     path: Path
@@ -30,6 +31,7 @@ class Chosen:
     size: tuple[int, int]
     summary: str
     pixel_bytes: int
+    kept_bytes: int
     stats: ImageStats | None = None
 
     def measure(self, sampler: InvSamplerSR) -> ImageStats:
@@ -54,7 +56,8 @@ def choose(path: Path, shared: SharedSampler) -> Chosen:
     _check_kept(path)
     picture = read(path, shared)
     channels = (1 if picture.grey else 3) + (picture.alpha is not None)
-    return Chosen(path, preview_uri(picture), picture.size, describing.summary(picture), channels * picture.rgb.dtype.itemsize)
+    kept = sum(len(data) for data in (picture.icc, picture.exif, picture.xmp) if data)
+    return Chosen(path, preview_uri(picture), picture.size, describing.summary(picture), channels * picture.rgb.dtype.itemsize, kept)
 
 
 def _check_kept(path: Path) -> None:

@@ -18,8 +18,8 @@ from utils.page.chosen import Chosen
 from utils.page.clock import WAITING, Clock
 from utils.page.contact_sheet import WIDTH, Column, at_place, contact_sheet, fitted
 from utils.page.display import display_size, displayed, save_copy
-from utils.page.errors import explained
-from utils.page.events import FOLLOWING, LIGHT, NOT_STARTED, Updates
+from utils.page.errors import explained, not_started
+from utils.page.events import FOLLOWING, LIGHT, Updates
 from utils.page.place import PlacePicker
 from utils.page.running import LOOK_SIDE, Finished, News, quick_look, upscale
 from utils.page.sessions import COMPARISON, Sessions, session_of
@@ -79,7 +79,8 @@ class CompareTab:
             "inputs": [self._single.chosen, self._variants, self._part, self._kept, *form.inputs],
             "outputs": [self._about, self._start],
         }
-        self._single.choice.then(self._show_choice, self._single.chosen, self._place.outputs, **FOLLOWING).then(**describing_it, **FOLLOWING)
+        shown = self._single.choice.then(self._show_choice, self._single.chosen, [*self._place.outputs, *results], **FOLLOWING)
+        shown.then(**describing_it, **FOLLOWING)
         gr.on([self._variants.change, self._part.change, *form.changes], **describing_it, **FOLLOWING)
         self._place.connect()
         self._keep.click(self._add, [self._kept, self._variants, *form.inputs], [self._kept, self._variants, self._status], **LIGHT)
@@ -95,14 +96,15 @@ class CompareTab:
             show_progress_on=self._status,
         )
         # Cancelling counts as failure; both of these come when the browser is done with it, and only then can it start another run.
-        run.failure(self._explain_no_run, None, self._status, **LIGHT)
+        run.failure(self._explain_no_run, None, [self._status, *buttons], **LIGHT)
         run.then(self._end, None, buttons, **LIGHT)
         self._cancel.click(self._stop, None, [self._status, self._cancel], cancels=run, **LIGHT)
 
     # ---- choosing ----
 
     def _show_choice(self, chosen: Chosen | None) -> Updates:
-        return self._place.showing(chosen.preview, chosen.size) if chosen else self._place.empty()
+        shown = self._place.showing(chosen.preview, chosen.size) if chosen else self._place.empty()
+        return {**shown, **self._cleared(markup.empty(_EMPTY))}
 
     def _describe(self, chosen: Chosen | None, titles: list[str], part: str, kept: list[Variant], *values: Any) -> Updates:
         """What will be compared and how long that takes; only what can be compared can be started."""
@@ -161,7 +163,12 @@ class CompareTab:
             self._start: gr.Button(visible=False),
             self._cancel: gr.Button(visible=True, interactive=True),
             self._keep: gr.Button(interactive=False),
-            self._status: WAITING,
+            **self._cleared(WAITING),
+        }
+
+    def _cleared(self, status: str) -> Updates:
+        return {
+            self._status: status,
             self._sheet: None,
             self._compared: [],
             self._download: gr.DownloadButton(visible=False),
@@ -172,7 +179,10 @@ class CompareTab:
         self, request: gr.Request, chosen: Chosen | None, spot: tuple[float, float], titles: list[str], part: str, kept: list[Variant], *values: Any
     ) -> Iterator[Updates]:
         session_id = session_of(request, COMPARISON)
-        stop = self._sessions.run_stop(session_id)
+        stop = self._sessions.take_run(session_id)
+        if stop is None:  # begun twice at once
+            yield {self._status: gr.skip()}
+            return
         try:
             if chosen is None or self._why_not(chosen, titles):
                 raise UserError(self._why_not(chosen, titles))
@@ -223,11 +233,16 @@ class CompareTab:
         return {self._status: markup.progress("Stopping", None), self._cancel: gr.Button(interactive=False)}
 
     def _explain_no_run(self, request: gr.Request) -> Updates:
-        if self._sessions.run_stop(session_of(request, COMPARISON)).is_set():
-            return {self._status: markup.notice(_STOPPED)}
-        return {self._status: markup.error(NOT_STARTED)}
+        stop = self._sessions.run_stop(session_of(request, COMPARISON))
+        status = markup.notice(_STOPPED) if stop.is_set() else markup.error(not_started())
+        stop.set()
+        return {self._status: status, **self._idle()}
 
-    def _end(self) -> Updates:
+    def _end(self, request: gr.Request) -> Updates:
+        """The buttons as they were, unless another comparison was begun meanwhile."""
+        return self._idle() if self._sessions.run_stop(session_of(request, COMPARISON)).is_set() else {self._start: gr.skip()}
+
+    def _idle(self) -> Updates:
         return {self._start: gr.Button(visible=True), self._cancel: gr.Button(visible=False), self._keep: gr.Button(interactive=True)}
 
 

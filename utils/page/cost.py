@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.planning.memory import canvas_memory, finishing_memory, tiling_memory
@@ -11,6 +12,8 @@ from utils.planning.plan import Plan
 
 if TYPE_CHECKING:
     import torch
+
+_CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 STEP = 0.5
 """What one run of the diffusion network costs, of all else that is done with a tile: between SD-Turbo's part and the embedded model's."""
@@ -42,4 +45,15 @@ def available_memory(device: torch.device) -> int:
         return torch.cuda.mem_get_info(device)[0] + unused
     import psutil
 
-    return psutil.virtual_memory().available
+    return int(min(psutil.virtual_memory().available, _left_to_container()))
+
+
+def _left_to_container() -> float:
+    """What a container's limit (Linux control groups, version 2) still allows; infinite without one."""
+    try:
+        limit, used = (int((_CONTROL_GROUP / name).read_text()) for name in ("memory.max", "memory.current"))
+        counted = dict(line.split() for line in (_CONTROL_GROUP / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # no control groups, or no limit: "max"
+        return math.inf
+    cached = int(counted.get("inactive_file", 0))  # given up where something else wants the memory
+    return max(limit - used + cached, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 COMES_WITH_THE_MODEL = "What comes out of it is said here as soon as the model is loaded."
 
 _LEGEND = "Each frame is a tile, with a dot at its centre; dark blue is simple, yellow detailed, and lighter is where tiles overlap."
+
+_SETTINGS_BYTES = 4096
+"""As which the settings are written into a result, with what any PNG has beside its pixels."""
 
 _NOISE = ((1.0, "hardly any noise"), (NOISY, "a little noise"), (10.0, "noisy"), (float("inf"), "very noisy"))
 _BLUR = ((BLUR_OF_STEPS[2], "sharp"), (BLUR_OF_STEPS[4], "soft"), (float("inf"), "blurred"))
@@ -45,8 +49,11 @@ def detected(stats: ImageStats) -> str:
     return markup.facts([("Seen", words[0].upper() + words[1:])])
 
 
-def prospect(plan: Plan, sampler: InvSamplerSR, seconds: float | None, pixel_bytes: int) -> str:
-    """What comes out, and what it takes; with a warning where that is more than there is. pixel_bytes: bytes of one pixel of the file."""
+def prospect(plan: Plan, sampler: InvSamplerSR, seconds: float | None, pixel_bytes: int, kept_bytes: int) -> str:
+    """What comes out, and what it takes; with a warning where that is more than there is.
+
+    pixel_bytes: bytes of one pixel of the file. kept_bytes: of what is kept of the input beside the pixels.
+    """
     tiles = plan.tile_count
     work = [f"{tiles} tile{'s' if tiles > 1 else ''} of {plan.patch} × {plan.patch}"]
     if seconds is not None:
@@ -54,7 +61,8 @@ def prospect(plan: Plan, sampler: InvSamplerSR, seconds: float | None, pixel_byt
     needed, free = memory(plan, sampler.spec, sampler.dtype), available_memory(sampler.device)
     work.append(f"up to {readable_size(needed)} of memory")
     h, w = plan.output_size
-    output = f"{wide_by_high(plan.output_size)} ({h * w / 1e6:.1f} megapixels), at most {readable_size(h * w * pixel_bytes)} as PNG"
+    beside = kept_bytes + len(json.dumps(plan.to_dict())) + _SETTINGS_BYTES
+    output = f"{wide_by_high(plan.output_size)} ({h * w / 1e6:.1f} megapixels), at most {readable_size(h * w * pixel_bytes + beside)} as PNG"
     facts = markup.facts([("Output", output), ("Work", ", ".join(work))])
     if needed <= free:
         return facts

@@ -18,6 +18,8 @@ _LABELS = {name: rules["label"] for name, rules in OPTIONS.items() if rules["lab
 # Names that are words of the language as well are taken for settings only where a sentence is about them.
 _COMPOUND, _WORDS = ("|".join(name for name in _LABELS if ("_" in name) is compound) for compound in (True, False))
 _NAMES = re.compile(rf"(?<![\w./-])(?:({_COMPOUND})(?!\w|\.\w)|^({_WORDS})(?= (?:must|is)\b))")
+_LIMIT = "raise max_output_megapixels"
+_OF_THE_OPERATOR = "ask who runs this page to allow larger results (python app.py --max-output-megapixels)"
 _FOLDERS = re.compile(r"(?<![\w:/.])(?:[A-Z]:)?(?:[/\\][^\s/\\'\"]+)*[/\\](?=[^\s/\\])")
 
 
@@ -41,9 +43,14 @@ def explained(error: BaseException, by_label: bool = True) -> str:
     return f"{sentence} (request {request})"
 
 
+def not_started() -> str:
+    """What is said of a run that the server's queue did not take, or did not understand."""
+    return explained(UserError("This could not be started; check the settings, or try again in a few minutes if many others are waiting."))
+
+
 def told(error: UserError, by_label: bool = True) -> str:
     """The sentence alone, for what has not failed yet."""
-    sentence = _ended(_FOLDERS.sub("", str(error)))
+    sentence = _ended(_FOLDERS.sub("", str(error))).replace(_LIMIT, _OF_THE_OPERATOR)
     return in_labels(sentence) if by_label else sentence
 
 

@@ -1,13 +1,15 @@
 """The models that the page offers: the presets, whether they are here, and the one in use."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from utils.models.downloading import bytes_here
 from utils.models.model_files import PublishedPart, find_local, published_parts
 from utils.page.model_download import ModelDownload
 from utils.page.shared_sampler import SharedSampler
-from utils.planning.checked_settings import make_settings
+from utils.planning.checked_settings import make_settings, with_overrides
 from utils.planning.errors import UserError
 from utils.planning.settings import Settings
 
@@ -44,12 +46,13 @@ class ModelPreset:
         return sum(bytes_here(part.remote, part.folder) for part in self.parts)
 
 
-def read_presets(folder: Path, own: Path | None = None) -> tuple[ModelPreset, ...]:
-    """The settings file `own` and the presets in `folder`, first those that need no hub. UserError if one cannot be used."""
+def read_presets(folder: Path, own: Path | None = None, overrides: Mapping[str, Any] | None = None) -> tuple[ModelPreset, ...]:
+    """The settings file `own` and the presets in `folder`, first those that need no hub; overrides: of them all. UserError if one cannot be used."""
     paths = sorted(folder.glob(f"{_PREFIX}*.yaml"))
     if own and own.resolve() not in [path.resolve() for path in paths]:
         paths.insert(0, own)
-    presets = [ModelPreset(path.stem.removeprefix(_PREFIX), _first_comment(path), make_settings(path)) for path in paths]
+    settings = [with_overrides(make_settings(path), overrides or {}) for path in paths]
+    presets = [ModelPreset(path.stem.removeprefix(_PREFIX), _first_comment(path), held) for path, held in zip(paths, settings, strict=True)]
     return tuple(sorted(presets, key=lambda preset: bool(preset.parts)))
 
 

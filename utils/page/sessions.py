@@ -32,6 +32,7 @@ class _Session:
     uploads: dict[Path, tuple[int, int] | None] = field(default_factory=dict)
     begun: dict[Path, float] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
+    taken: bool = False
     calls: weakref.WeakSet[threading.Event] = field(default_factory=weakref.WeakSet)
     seen: float = field(default_factory=time.monotonic)
 
@@ -72,9 +73,18 @@ class Sessions:
             self._stopped(session_id)
 
     def run_stop(self, session_id: str) -> threading.Event:
-        """The event that stops the session's run."""
+        """The event that stops the session's run, and is set when it has ended."""
         with self._lock:
             return self._session(session_id).stop
+
+    def take_run(self, session_id: str) -> threading.Event | None:
+        """That event, for the run itself; None if another one has it: of two that are begun at once, the first to come here is the session's run."""
+        with self._lock:
+            session = self._session(session_id)
+            if session.taken:
+                return None
+            session.taken = True
+            return session.stop
 
     def begin_call(self, session_id: str) -> threading.Event:
         """An event that stops one run among several of a session, set when the session ends. No other run is stopped for it."""
@@ -120,7 +130,7 @@ class Sessions:
         """The session, its run stopped, with an event for the next."""
         session = self._session(session_id)
         session.stop.set()
-        session.stop = threading.Event()
+        session.stop, session.taken = threading.Event(), False
         return session
 
     def _session(self, session_id: str) -> _Session:

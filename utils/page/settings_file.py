@@ -55,8 +55,8 @@ def _read(path: Path) -> dict[str, Any]:
         values = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
     except Exception:  # the YAML library raises many kinds, and all of them mean the same to the visitor
         raise neither from None
-    if not isinstance(values, dict) or not values:
-        raise neither
+    if not isinstance(values, dict) or not any(value is not None or name in DOTTED_NAMES for name, value in values.items()):
+        raise neither  # to the YAML library, words alone are names without a value
     return {str(name): value for name, value in values.items()}
 
 

@@ -53,7 +53,9 @@ class SettingsForm:
         self._base, self._followed = gr.State(self._settings), gr.State(self._settings)
         self._load = gr.File(label="Restore settings: result or file", height=96, elem_id="load-settings")
         self._message = gr.HTML(elem_id="settings-message")
-        self._save = gr.Button("Save settings", size="sm", elem_id="save-settings")
+        with gr.Row(elem_id="settings-buttons"):
+            self._save = gr.Button("Save settings", size="sm", min_width=100, elem_id="save-settings")
+            self._reset = gr.Button("Reset", size="sm", min_width=100, elem_id="reset-settings")
         self._dice = gr.Button("⚄ Roll", size="sm", elem_id="dice")  # beside the seed
         self._preset = gr.Radio(
             list(PRESETS),
@@ -105,6 +107,11 @@ class SettingsForm:
         """Settings that matter, or not, by what other widgets hold."""
         return [name for name in OFFERED if OPTIONS[name]["needs"] or name in _AUTOMATIC]
 
+    @property
+    def _decided(self) -> list[str]:
+        """Widgets of what every preset sets."""
+        return [name for name in self._widgets if name.removesuffix(f":{AUTO}") in DECIDED]
+
     # ---- making ----
 
     def _make_widgets(self, names: list[str]) -> None:
@@ -138,8 +145,8 @@ class SettingsForm:
         low, high = rules["low"], min(rules["high"], _LARGEST_EXACT)
         if high - low <= _WIDEST_SLIDER:
             return gr.Slider(low, high, value, step=0.05 if high - low <= 1 else 0.1, buttons=[], **shared)
-        # Without limits in the browser: a value outside them is answered beside the plan, in the words of the settings.
-        return gr.Number(value, precision=0, buttons=[self._dice] if name == "seed" else None, **shared)
+        # Without limits and rounding in the browser: what cannot be used is answered beside the plan, in the words of the settings.
+        return gr.Number(value, buttons=[self._dice] if name == "seed" else None, **shared)
 
     def _values(self, name: str, current: float) -> list[tuple[str, float]]:
         """The usual values of a setting, of chopping sizes those that the model can do, as far as it is known; and the one that is set."""
@@ -171,11 +178,13 @@ class SettingsForm:
 
     def _connect(self) -> None:
         gr.on(self.changes, self._refresh, self.inputs, [self._widgets[name] for name in self._dependent], **FOLLOWING)
-        # Upon what a visitor does only: what else fills in the form names the preset as well, and a second answer, later, could undo his next choice.
-        gr.on([widget.input for widget in self._widgets.values()], self._name_preset, self.inputs, self._preset, **FOLLOWING)
-        self._preset.input(self._apply_preset, [self._preset, *self.inputs], self.outputs, **FOLLOWING)
+        # Neither writes what it answers to, or what it has no part in: an answer that comes late would undo what the visitor has chosen since.
+        decided = [self._widgets[name] for name in self._decided]
+        gr.on([widget.input for widget in decided], self._name_preset, self.inputs, self._preset, **FOLLOWING)
+        self._preset.input(self._apply_preset, [self._preset, *self.inputs], [self._base, *decided], **FOLLOWING)
         self._dice.click(None, None, self._widgets["seed"], js=_THROW_DICE, api_visibility="private")
         self._load.upload(self._restore, self._load, [self._load, self._message, *self.outputs], **FOLLOWING)
+        self._reset.click(lambda: {self._message: "", **self.showing(self._settings)}, None, [self._message, *self.outputs], **FOLLOWING)
         saved = self._save.click(self._write, self.inputs, [self._text, self._message], **LIGHT)
         saved.success(None, self._text, None, js=_SAVE % settings_file.FILE_NAME, api_visibility="private")
 
@@ -198,7 +207,8 @@ class SettingsForm:
             settings = with_overrides(self._settings, others | preset_values(preset))
         except UserError:  # of the others, as is said beside the plan already
             settings = with_overrides(base, preset_values(preset))
-        return self.showing(settings)
+        updates = self.showing(settings)
+        return {self._base: updates[self._base], **{self._widgets[name]: updates[self._widgets[name]] for name in self._decided}}
 
     def _restore(self, request: gr.Request, path: str) -> Updates:
         self._sessions.own_upload(session_of(request), Path(path))

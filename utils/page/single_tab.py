@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import gradio as gr
@@ -15,8 +16,8 @@ from utils.page.chosen import Chosen, choose, read
 from utils.page.clock import WAITING, Clock
 from utils.page.describing import wide_by_high
 from utils.page.display import comparison, display_size, progress_uri
-from utils.page.errors import explained
-from utils.page.events import FOLLOWING, LIGHT, NOT_STARTED, Updates
+from utils.page.errors import explained, not_started
+from utils.page.events import FOLLOWING, LIGHT, Updates
 from utils.page.place import PlacePicker, Spot
 from utils.page.running import Advanced, Finished, News, quick_look, upscale
 from utils.page.sessions import Sessions, session_of
@@ -37,13 +38,17 @@ _PASTE = Path(__file__).with_name("paste.js").read_text(encoding="utf-8")
 
 @dataclass(frozen=True)
 class View:
-    """What is shown of a finished run, as HTML and addresses. folder: holds its files, among them `file`, the result; a quick look has none."""
+    """What is shown of a finished run, as HTML and addresses. folder: holds its files, among them `file`, the result; a quick look has none.
+
+    overrides: the settings that it was made with.
+    """
 
     said: str
     compared: tuple[str, str]
     why: str
     folder: Path
     file: Path | None
+    overrides: Mapping[str, Any]
 
 
 Views = Mapping[str, View]
@@ -117,7 +122,7 @@ class SingleTab:
         ]
 
         for door, used in self._doors:
-            used(_pass_on, door, [self._upload, door], **FOLLOWING)
+            used(self._pass_on, door, [self._upload, door], **FOLLOWING)
         self.choice = self._upload.change(self._choose, self._upload, [*choice, *self._place.outputs, *results], **FOLLOWING)
         self.choice.then(**self._describing, **FOLLOWING)
         gr.on(form.changes, **self._describing, **FOLLOWING)
@@ -137,8 +142,8 @@ class SingleTab:
                 )
             )
             # Cancelling counts as failure; both of these come when the browser is done with it, and only then can it start another run.
-            runs[-1].failure(self._explain_no_run, self._views, results, **LIGHT)
-            runs[-1].then(self._end, None, buttons, **LIGHT)
+            runs[-1].failure(self._explain_no_run, self._views, results + buttons, **LIGHT)
+            self.describe_after(runs[-1].then(self._end, None, buttons, **LIGHT))
         self._cancel.click(self._stop, None, [self._status, self._cancel], cancels=runs, **LIGHT)
         self._view.input(self._switch, [self._views, self._view], results, **FOLLOWING)
         self._format.input(
@@ -159,11 +164,18 @@ class SingleTab:
     def _describing(self) -> dict[str, Any]:
         return {
             "fn": self._describe,
-            "inputs": [self.chosen, self._refusal, *self._form.inputs],
+            "inputs": [self.chosen, self._refusal, self._views, *self._form.inputs],
             "outputs": [self._about, self._process, self._look],
         }
 
     # ---- choosing ----
+
+    def _pass_on(self, request: gr.Request, path: str | None) -> tuple[Any, None]:
+        """A picture to where pictures are chosen, leaving the place where it came in free for the next one."""
+        if path is None:
+            return gr.skip(), None
+        self._sessions.own_upload(session_of(request), Path(path))  # there it may become another file
+        return path, None
 
     def _choose(self, request: gr.Request, path: str | None) -> Updates:
         # A result stands beside the picture it was made of, or not at all.
@@ -178,10 +190,10 @@ class SingleTab:
             return {**cleared, self._refusal: refusal, self._about: refusal}
         return {**cleared, self.chosen: chosen, **self._place.showing(chosen.preview, chosen.size), self._about: chosen.summary}
 
-    def _describe(self, chosen: Chosen | None, refusal: str, *values: Any) -> Updates:
+    def _describe(self, chosen: Chosen | None, refusal: str, views: Views, *values: Any) -> Updates:
         """The input and, once the model is there, what is in it and what comes out; nothing can be started that would only fail.
 
-        A function of the choice and the settings alone, so that it can be asked again after an answer that came too late.
+        A function of the choice, the settings and what was made with others, so that it can be asked again after an answer that came too late.
         """
         if chosen is None:
             return {self._about: refusal, **self._startable(False)}
@@ -196,10 +208,13 @@ class SingleTab:
             return {self._about: chosen.summary + markup.error(explained(error)), **self._startable(False)}
         seen = chosen.summary + describing.detected(stats)
         try:
-            plan = sampler.plan(chosen.path, stats=stats, **self._form.overrides(values))
+            overrides = self._form.overrides(values)
+            plan = sampler.plan(chosen.path, stats=stats, **overrides)
         except Exception as error:
             return {self._about: seen + markup.error(explained(error)), **self._startable(False)}
-        prospect = describing.prospect(plan, sampler, self._shared.seconds_for(plan), chosen.pixel_bytes)
+        prospect = describing.prospect(plan, sampler, self._shared.seconds_for(plan), chosen.pixel_bytes, chosen.kept_bytes)
+        if _RESULT in views and views[_RESULT].overrides != overrides:
+            prospect += markup.notice("The result shown was made with other settings; Process makes one with these.")
         return {self._about: seen + prospect, **self._startable(True)}
 
     def _startable(self, can: bool) -> Updates:
@@ -232,8 +247,20 @@ class SingleTab:
         yield from self._followed(session_of(request), chosen, spot, views, values)
 
     def _followed(self, session_id: str, chosen: Chosen | None, spot: Spot | None, views: Views, values: tuple[Any, ...]) -> Iterator[Updates]:
-        """A run of the whole picture, or a quick look at the spot, from waiting to its result. views: what was there before and stays."""
-        stop = self._sessions.run_stop(session_id)
+        """A run of the whole picture, or a quick look at the spot, from waiting to its result. views: what was there before and stays.
+
+        Nothing is shown of a run while another one is the session's.
+        """
+        stop = self._sessions.take_run(session_id)
+        if stop:
+            for updates in self._told(session_id, stop, chosen, spot, views, values):
+                if self._sessions.run_stop(session_id) is stop:
+                    yield updates
+        yield {self._status: gr.skip()}
+
+    def _told(
+        self, session_id: str, stop: Event, chosen: Chosen | None, spot: Spot | None, views: Views, values: tuple[Any, ...]
+    ) -> Iterator[Updates]:
         try:
             if chosen is None:
                 raise UserError("Choose a picture first.")
@@ -256,7 +283,7 @@ class SingleTab:
         finally:
             stop.set()
 
-    def _started(self, chosen: Chosen, spot: Spot | None, folder: Path, overrides: dict[str, Any], stop: Any) -> Iterator[News]:
+    def _started(self, chosen: Chosen, spot: Spot | None, folder: Path, overrides: dict[str, Any], stop: Event) -> Iterator[News]:
         if spot is None:
             return upscale(self._shared, chosen.path, folder, overrides, chosen.stats, stop)
         return quick_look(self._shared, chosen.path, spot, overrides, chosen.stats, stop)
@@ -278,7 +305,7 @@ class SingleTab:
         shown = display_size(after.size)
         if shown != after.size:
             words += f" The comparison shows a copy reduced to {wide_by_high(shown)}; the download is the full picture."
-        view = View(markup.success(words), comparison(before, after, folder), describing.why(plan, drawn, finished.timings), folder, file)
+        view = View(markup.success(words), comparison(before, after, folder), describing.why(plan, drawn, finished.timings), folder, file, overrides)
         return {**self._shown({**views, name: view}, name), **offered}
 
     def _offered(self, file: Path, notes: Sequence[str]) -> Updates:
@@ -309,10 +336,16 @@ class SingleTab:
         return {self._status: markup.progress("Stopping", None), self._cancel: gr.Button(interactive=False)}
 
     def _explain_no_run(self, request: gr.Request, views: Views) -> Updates:
-        was_stopped = self._sessions.run_stop(session_of(request)).is_set()
-        return self._back(views, markup.notice(_STOPPED) if was_stopped else markup.error(NOT_STARTED))
+        stop = self._sessions.run_stop(session_of(request))
+        status = markup.notice(_STOPPED) if stop.is_set() else markup.error(not_started())
+        stop.set()
+        return {**self._back(views, status), **self._idle()}
 
-    def _end(self) -> Updates:
+    def _end(self, request: gr.Request) -> Updates:
+        """The buttons as they were, unless another run was begun meanwhile."""
+        return self._idle() if self._sessions.run_stop(session_of(request)).is_set() else {self._process: gr.skip()}
+
+    def _idle(self) -> Updates:
         return {
             self._process: gr.Button(visible=True),
             self._look: gr.Button(visible=True),
@@ -368,8 +401,3 @@ def _download_name(stem: str, overrides: Mapping[str, Any]) -> str:
     """Another one than the picture's own, so that the two can lie in one folder."""
     side, scale = overrides["longest_side"], overrides["sf"]
     return f"{stem}_{side}px.png" if side else f"{stem}_x{scale:g}.png"
-
-
-def _pass_on(path: str | None) -> tuple[Any, None]:
-    """A picture to where pictures are chosen, leaving the place where it came in free for the next one."""
-    return path or gr.skip(), None

@@ -9,6 +9,7 @@ from gradio_client.utils import is_file_obj_with_meta, traverse
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from utils.page.errors import explained
 from utils.planning.errors import UserError
 
 _SERVED = "/gradio_api/file="
@@ -36,10 +37,13 @@ def uploaded(file: Any) -> Path:
 
 
 class GuardedBlocks(gr.Blocks):
-    """Blocks that look at the files in every request before Gradio does, which would fetch addresses."""
+    """Blocks that look at requests before Gradio does, which would fetch addresses of files, and fail at a number too large for its slider."""
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False) -> list[Any]:
-        return await super().preprocess_data(block_fn, traverse(inputs, _checked, is_file_obj_with_meta), state, explicit_call)
+        checked = traverse(inputs, _checked, is_file_obj_with_meta)
+        known = [state[block._id] if state and block._id in state and not block.stateful else block for block in block_fn.inputs]
+        within = [_within(block, value) for block, value in zip(known, checked, strict=False)] + checked[len(known) :]
+        return await super().preprocess_data(block_fn, within, state, explicit_call)
 
 
 class NoForeignAddresses:
@@ -55,8 +59,13 @@ class NoForeignAddresses:
             await self._app(scope, receive, send)
 
 
+def _within(block: Any, value: Any) -> Any:
+    """A slider's value as it is once its box is left."""
+    return min(max(value, block.minimum), block.maximum) if isinstance(block, gr.Slider) and isinstance(value, int | float) else value
+
+
 def _checked(file: dict[str, Any]) -> dict[str, Any]:
     try:
         return {**file, "path": str(uploaded(file)), "url": None}
     except UserError as error:
-        raise gr.Error(str(error), print_exception=False) from None
+        raise gr.Error(explained(error, by_label=False), print_exception=False) from None

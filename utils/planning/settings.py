@@ -144,7 +144,7 @@ class Settings:
     )
     adaptive_scheduler: bool = option(
         False,
-        "choose the timesteps by the picture's noise and blur, in place of those above",
+        "choose the number of steps and their timesteps by the picture's noise and blur",
         label="Adaptive scheduler",
         section=BASICS,
     )
@@ -159,7 +159,7 @@ class Settings:
     )
     adaptive_guidance: bool = option(
         False,
-        "choose the guidance by how detailed the picture is, in place of the one above",
+        "choose the guidance by how detailed the picture is",
         label="Adaptive guidance",
         section=GUIDANCE,
     )
@@ -312,9 +312,7 @@ class Settings:
     )
     device: str = option("auto", "where the networks run", choices=DEVICES)
     dtype: str = option("auto", "numbers the networks use", choices=DTYPES)
-    max_output_megapixels: float = option(
-        64.0, "refuse pictures whose result would be larger, in millions of pixels", low=1e-6, high=1e6, label="Largest result in megapixels"
-    )
+    max_output_megapixels: float = option(64.0, "refuse pictures whose result would be larger, in millions of pixels", low=1e-6, high=1e6)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "timesteps", tuple(self.timesteps))

@@ -1,5 +1,6 @@
 """The command line as a person or a script uses it: exit codes, what is printed, what is written."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -124,6 +125,17 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path, capsys, m
     assert "The same command again goes on" in capsys.readouterr().err and (tmp_path / "out" / "a.png").exists()
     assert not list((tmp_path / "out").glob(".*"))
     assert main(words) == 0 and len(capsys.readouterr().out.split()) == 3
+
+
+def test_ctrl_c_is_summed_up_and_said_once(tmp_path, capsys, monkeypatch):
+    for k in range(6):
+        picture(tmp_path / f"{k}.png", (60, 70))
+    monkeypatch.setattr(command_line, "_print_row", lambda row: signal.raise_signal(signal.SIGINT))
+    assert main(["-i", str(tmp_path), "-o", str(tmp_path / "out"), *MODEL]) == 130
+    summary, last = capsys.readouterr().err.splitlines()
+    written = len(list((tmp_path / "out").glob("*.png")))
+    assert summary.startswith(f"{written} of 6 pictures written, {6 - written} not reached, ") and "Results and report: " in summary
+    assert last.startswith("Stopped; finished pictures are kept.")
 
 
 @pytest.mark.parametrize(

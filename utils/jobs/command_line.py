@@ -117,8 +117,10 @@ def _print_row(row: Row) -> None:
 def _print_summary(summary: Summary, folder: str) -> None:
     from tqdm import tqdm
 
+    from utils.jobs.job import STOPPED
+
     tqdm.write(f"{summary} Results and report: {folder}.", file=sys.stderr)
-    if summary.stopped:
+    if summary.stopped not in ("", STOPPED):  # of Ctrl-C, `main` has the last word
         tqdm.write(f"The job ended early: {summary.stopped} The same command again goes on from there.", file=sys.stderr)
 
 

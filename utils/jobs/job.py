@@ -19,7 +19,7 @@ from utils.jobs.naming import folded, name_outputs, possible_names
 from utils.jobs.options import JobOptions
 from utils.jobs.output_folder import is_disk_full, make_folder
 from utils.jobs.pipeline import Stopped, pipelined
-from utils.jobs.report import Row, Summary, summarised, write_report
+from utils.jobs.report import NOT_REACHED, Row, Summary, summarised, write_report
 from utils.models.stopping import stoppable
 from utils.pictures.writing import check_target, save
 from utils.planning.errors import UserError
@@ -175,7 +175,7 @@ class Job:
         """Rows for the files that were not reached, and the report."""
         for name in self.names:
             if name not in self._rows:
-                self._rows[name] = Row(self.inputs.root / name, None, "failed", message=f"Not done, for the job ended early: {stopped} {GO_ON}")
+                self._rows[name] = Row(self.inputs.root / name, None, "failed", message=f"{NOT_REACHED}the job ended early: {stopped} {GO_ON}")
         summary = summarised(self._sorted_rows(), time.perf_counter() - start, stopped)
         if not self.inputs.alone:
             try:

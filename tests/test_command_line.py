@@ -38,6 +38,12 @@ def test_one_picture(tmp_path, capsys):
     assert Image.open(tmp_path / "out" / "a.png").size == (120, 80)
 
 
+def test_a_folder_that_is_there_may_be_called_like_a_picture(tmp_path):
+    source, out = picture(tmp_path / "a.png"), tmp_path / "out.jpg"
+    out.mkdir()
+    assert main(["-i", str(source), "-o", str(out), *MODEL]) == 0 and (out / "a.png").exists()
+
+
 @pytest.mark.parametrize("is_terminal", [True, False])
 def test_a_person_is_told_that_the_model_is_being_loaded(tmp_path, capsys, monkeypatch, is_terminal):
     source = picture(tmp_path / "a.png")
@@ -158,6 +164,8 @@ def test_ctrl_c_is_summed_up_and_said_once(tmp_path, capsys, monkeypatch):
         (["-i", "bare", "-o", "out"], "holds no pictures"),
         (["-i", "a.png", "-o", "text.png"], "is a file"),
         (["-i", "a.png", "-o", "text.png/out"], "cannot be made"),
+        (["-i", "a.png", "-o", "out.jpg"], "out.jpg is the name of a picture, and there is no folder of that name; name a folder"),
+        (["-i", ".", "-o", "new/out.PNG", "--dry-run"], "new/out.PNG is the name of a picture"),
         (["-i", "x" * 300, "-o", "out"], "cannot be looked at"),
         (["-i", ".", "-o", "out", "pch_size=70"], "multiple of 16"),
         (["-i", "a.png", "-o", "."], "would take its place"),

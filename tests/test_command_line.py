@@ -44,6 +44,15 @@ def test_a_folder_that_is_there_may_be_called_like_a_picture(tmp_path):
     assert main(["-i", str(source), "-o", str(out), *MODEL]) == 0 and (out / "a.png").exists()
 
 
+def test_what_is_left_alone_is_told_from_what_is_made_also_through_a_pipe(tmp_path, capsys):
+    source = picture(tmp_path / "a.png")
+    words = ["-i", str(source), "-o", str(tmp_path / "out"), *MODEL]
+    for settings, said in (([], ""), ([], "note: a.png: Already done, unchanged.\n"), (["seed=7"], "")):
+        assert main([*words, *settings]) == 0
+        output = capsys.readouterr()
+        assert (output.out.strip(), output.err) == (str(tmp_path / "out" / "a.png"), said)
+
+
 @pytest.mark.parametrize("is_terminal", [True, False])
 def test_a_person_is_told_that_the_model_is_being_loaded(tmp_path, capsys, monkeypatch, is_terminal):
     source = picture(tmp_path / "a.png")

@@ -110,8 +110,8 @@ def _print_row(row: Row) -> None:
 
     if row.output:
         tqdm.write(str(row.output), file=sys.stdout)
-    if row.message:
-        tqdm.write(f"{'note' if row.output else 'failed'}: {row.input.name}: {row.message}", file=sys.stderr)
+    if sentences := " ".join(filter(None, ("Already done, unchanged." if row.status == "skipped" else "", row.message))):
+        tqdm.write(f"{'note' if row.output else 'failed'}: {row.input.name}: {sentences}", file=sys.stderr)
 
 
 def _print_summary(summary: Summary, folder: str) -> None:

@@ -153,6 +153,30 @@ def test_ctrl_c_is_summed_up_and_said_once(tmp_path, capsys, monkeypatch):
     assert last.startswith("Stopped; finished pictures are kept.")
 
 
+INTERRUPTED_WHILE_IMPORTING = """
+import signal, sys
+from sampler_invsr import DEFAULT_CONFIG, InvSamplerSR
+from utils.jobs.command_line import main
+class Interrupting:
+    def __set_name__(self, owner, name):
+        signal.raise_signal(signal.SIGINT)
+class Finder:
+    def find_spec(self, name, *arguments):
+        if name == "transformers.modeling_utils":
+            type("Interrupted", (), {"field": Interrupting()})
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Finder())
+raise SystemExit(main(InvSamplerSR, DEFAULT_CONFIG, sys.argv[1:]))
+"""
+
+
+def test_ctrl_c_while_the_libraries_are_loaded_is_no_fault_of_theirs(tmp_path):
+    words = ["-i", str(picture(tmp_path / "a.png")), "-o", str(tmp_path / "out"), *MODEL]
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED_WHILE_IMPORTING, *words], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 130 and done.stderr.startswith("Stopped; ") and done.stderr.count("\n") == 1, done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

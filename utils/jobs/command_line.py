@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 import warnings
 from collections.abc import Callable
 from io import TextIOWrapper
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from utils.planning.arguments import OneLineParser
@@ -83,8 +85,12 @@ def _upscale_paths(make: type[InvSamplerSR], options: argparse.Namespace) -> int
 
 
 def _load(make: type[InvSamplerSR], settings: Settings) -> InvSamplerSR:
+    from utils.jobs.interrupts import interrupts_set
+
     if sys.stderr.isatty():
         _say("Loading the model ...")  # and PyTorch, for some seconds without a sign of life
+    with interrupts_set(Event()):  # within an import, Python and the libraries turn Ctrl-C into errors of their own
+        importlib.import_module("utils.models.model_loading")
     return make(settings.to_dict(), _say, _download_bar())
 
 

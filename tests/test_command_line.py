@@ -1,5 +1,6 @@
 """The command line as a person or a script uses it: exit codes, what is printed, what is written."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -35,6 +36,21 @@ def test_one_picture(tmp_path, capsys):
     assert main(["-i", str(source), "-o", str(tmp_path / "out"), *MODEL]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "out" / "a.png")
     assert Image.open(tmp_path / "out" / "a.png").size == (120, 80)
+
+
+def test_a_folder_that_is_there_may_be_called_like_a_picture(tmp_path):
+    source, out = picture(tmp_path / "a.png"), tmp_path / "out.jpg"
+    out.mkdir()
+    assert main(["-i", str(source), "-o", str(out), *MODEL]) == 0 and (out / "a.png").exists()
+
+
+def test_what_is_left_alone_is_told_from_what_is_made_also_through_a_pipe(tmp_path, capsys):
+    source = picture(tmp_path / "a.png")
+    words = ["-i", str(source), "-o", str(tmp_path / "out"), *MODEL]
+    for settings, said in (([], ""), ([], "note: a.png: Already done, unchanged.\n"), (["seed=7"], "")):
+        assert main([*words, *settings]) == 0
+        output = capsys.readouterr()
+        assert (output.out.strip(), output.err) == (str(tmp_path / "out" / "a.png"), said)
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
@@ -126,6 +142,41 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path, capsys, m
     assert main(words) == 0 and len(capsys.readouterr().out.split()) == 3
 
 
+def test_ctrl_c_is_summed_up_and_said_once(tmp_path, capsys, monkeypatch):
+    for k in range(6):
+        picture(tmp_path / f"{k}.png", (60, 70))
+    monkeypatch.setattr(command_line, "_print_row", lambda row: signal.raise_signal(signal.SIGINT))
+    assert main(["-i", str(tmp_path), "-o", str(tmp_path / "out"), *MODEL]) == 130
+    summary, last = capsys.readouterr().err.splitlines()
+    written = len(list((tmp_path / "out").glob("*.png")))
+    assert summary.startswith(f"{written} of 6 pictures written, {6 - written} not reached, ") and "Results and report: " in summary
+    assert last.startswith("Stopped; finished pictures are kept.")
+
+
+INTERRUPTED_WHILE_IMPORTING = """
+import signal, sys
+from sampler_invsr import DEFAULT_CONFIG, InvSamplerSR
+from utils.jobs.command_line import main
+class Interrupting:
+    def __set_name__(self, owner, name):
+        signal.raise_signal(signal.SIGINT)
+class Finder:
+    def find_spec(self, name, *arguments):
+        if name == "transformers.modeling_utils":
+            type("Interrupted", (), {"field": Interrupting()})
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Finder())
+raise SystemExit(main(InvSamplerSR, DEFAULT_CONFIG, sys.argv[1:]))
+"""
+
+
+def test_ctrl_c_while_the_libraries_are_loaded_is_no_fault_of_theirs(tmp_path):
+    words = ["-i", str(picture(tmp_path / "a.png")), "-o", str(tmp_path / "out"), *MODEL]
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED_WHILE_IMPORTING, *words], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 130 and done.stderr.startswith("Stopped; ") and done.stderr.count("\n") == 1, done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -146,6 +197,8 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path, capsys, m
         (["-i", "bare", "-o", "out"], "holds no pictures"),
         (["-i", "a.png", "-o", "text.png"], "is a file"),
         (["-i", "a.png", "-o", "text.png/out"], "cannot be made"),
+        (["-i", "a.png", "-o", "out.jpg"], "out.jpg is the name of a picture, and there is no folder of that name; name a folder"),
+        (["-i", ".", "-o", "new/out.PNG", "--dry-run"], "new/out.PNG is the name of a picture"),
         (["-i", "x" * 300, "-o", "out"], "cannot be looked at"),
         (["-i", ".", "-o", "out", "pch_size=70"], "multiple of 16"),
         (["-i", "a.png", "-o", "."], "would take its place"),

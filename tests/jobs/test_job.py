@@ -110,6 +110,21 @@ def test_the_report_has_a_row_for_every_file_and_agrees_with_what_is_there(sourc
     ]
 
 
+def test_the_summary_tells_files_that_failed_by_themselves_from_those_that_were_not_reached(source, tmp_path):
+    (source / "Größe 1" / "0.png").write_bytes(b"")
+    stop, ends = Event(), []
+    upscaler = Enlarger(before=lambda size: upscaler.computed and stop.wait(10))  # no second one before the stop
+    watcher = Watcher(on_row=lambda row: stop.set() if row.status == "done" else None, on_end=ends.append, stop=stop)
+    run(source, tmp_path / "out", upscaler, watcher=watcher, recursive=True)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [row["status"] for row in report["files"]] == ["failed", "done", *["failed"] * 4]
+    assert [row["message"].startswith("Not done, for") for row in report["files"]] == [False, False, *[True] * 4]
+    assert {name: report["summary"][name] for name in ("done", "failed", "not_reached")} == {"done": 1, "failed": 5, "not_reached": 4}
+    assert str(ends[0]).startswith("1 of 6 pictures written, 1 failed, 4 not reached, ")
+    run(source, tmp_path / "out", recursive=True)
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["summary"]["not_reached"] == 0
+
+
 def test_the_report_of_shards_is_of_the_whole_when_all_are_done(source, tmp_path):
     for i in (1, 2, 3):
         rows = run(source, tmp_path / "out", recursive=True, shard=(i, 3))

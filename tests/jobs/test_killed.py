@@ -109,3 +109,38 @@ def test_an_interrupt_leaves_whole_files_and_a_report_that_says_how_to_go_on(tmp
     done = {row["output"] for row in rows if row["status"] == "done"}
     assert len(rows) == 30 and 0 < len(done) < 30 and set(pictures(target)) == done
     assert all("goes on from there" in row["message"] for row in rows if row["status"] == "failed")
+
+
+INTERRUPTED_TWICE = """
+import os, signal, sys, time
+from pathlib import Path
+import utils.jobs.job as job
+from tests.jobs.enlarging import run
+source, target, place = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+signal.signal(signal.SIGINT, signal.default_int_handler)
+original = getattr(job, place)
+def interrupted(*arguments):
+    for _ in range(2):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+    return original(*arguments)
+setattr(job, place, interrupted)
+run(source, target, keep_metadata=False)
+"""
+
+
+@pytest.mark.parametrize("place", ["file_hash", "write_report"])
+def test_however_often_it_is_interrupted_what_has_its_name_is_noted_and_reported(tmp_path, place):
+    """Interrupted when a result has just been given its name, and when all are there."""
+    source, target = tmp_path / "in", tmp_path / "out"
+    for k in range(20):
+        picture(source / f"{k:02}.png", k)
+    ended = subprocess.run([sys.executable, "-c", INTERRUPTED_TWICE, source, target, place], cwd=PROJECT, capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGINT and ended.stderr.strip().endswith("KeyboardInterrupt"), ended.stderr
+    rows = json.loads((target / "report.json").read_text())["files"]
+    noted = [json.loads(line) for line in (target / "manifest.jsonl").read_text().splitlines()]
+    made = set(pictures(target))
+    assert made and made == {row["output"] for row in rows if row["status"] == "done"}
+    assert made == {entry["output"] for entry in noted if entry["status"] == "done"}
+    assert {row.status for row in run(source, target, keep_metadata=False)} <= {"skipped", "done"}
+    assert (len(made) == 20) == (place == "write_report")

@@ -61,11 +61,23 @@ def test_first_use_downloads_later_uses_do_not(preset, monkeypatch, sampler):
     assert torch.equal(again.sample_image(lq), sampler.sample_image(lq)) and len(said) == 2
 
 
-def test_offline_it_says_what_is_missing_and_where_to_put_it(preset, monkeypatch, tmp_path):
+def test_offline_it_says_all_that_is_missing_and_where_to_put_it(preset, monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    (predictor,), weights = INVSR_NOISE_PREDICTOR.patterns, tmp_path / "weights"
+    of_predictor = f"{predictor} into {weights} by hand, from {INVSR_NOISE_PREDICTOR.page} (revision main)"
     with pytest.raises(UserError) as caught:
         InvSamplerSR(preset)
-    assert all(word in str(caught.value) for word in ("unet/diffusion_pytorch_model", str(tmp_path / "weights" / "sd-turbo"), "stabilityai/sd-turbo"))
+    words = str(caught.value)
+    assert words.startswith("stabilityai/sd-turbo could not be downloaded because HF_HUB_OFFLINE forbids") and "\n" not in words
+    assert f"vae/diffusion_pytorch_model.fp16.safetensors into {weights / 'sd-turbo'} by hand, from {SD_TURBO.page} (" in words
+    assert words.endswith(f", and {of_predictor}.")
+
+    for name, content in published_files()[SD_TURBO.repo_id].items():
+        (weights / "sd-turbo" / name).parent.mkdir(parents=True, exist_ok=True)
+        (weights / "sd-turbo" / name).write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        InvSamplerSR(preset)
+    assert str(caught.value).startswith("OAOA/InvSR could not be downloaded") and str(caught.value).endswith(f", or put {of_predictor}.")
 
 
 def test_folders_filled_by_hand_need_no_hub(preset, monkeypatch, tmp_path, sampler):

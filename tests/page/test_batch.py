@@ -172,6 +172,15 @@ def test_the_report_tells_nothing_of_the_machine(shared, batch, tmp_path):
     assert json.loads((batch.out_folder / "report.json").read_text())["summary"]["failed"] == 1
 
 
+def test_the_report_counts_files_that_were_not_reached(batch):
+    batch.look()
+    batch.out_folder.mkdir(parents=True, exist_ok=True)
+    batch.files[PurePosixPath("broken.png")].status = "failed"
+    batch.report()
+    summary = json.loads((batch.out_folder / "report.json").read_text())["summary"]
+    assert (summary["failed"], summary["not_reached"]) == (3, 2)
+
+
 def test_what_is_known_of_files_survives_a_change_of_the_folder_that_names_are_relative_to(tmp_path):
     batch = Batch.within(tmp_path)
     for name in ("holiday/a.png", "a.png"):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 import warnings
 from collections.abc import Callable
 from io import TextIOWrapper
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from utils.planning.arguments import OneLineParser
@@ -83,8 +85,12 @@ def _upscale_paths(make: type[InvSamplerSR], options: argparse.Namespace) -> int
 
 
 def _load(make: type[InvSamplerSR], settings: Settings) -> InvSamplerSR:
+    from utils.jobs.interrupts import interrupts_set
+
     if sys.stderr.isatty():
         _say("Loading the model ...")  # and PyTorch, for some seconds without a sign of life
+    with interrupts_set(Event()):  # within an import, Python and the libraries turn Ctrl-C into errors of their own
+        importlib.import_module("utils.models.model_loading")
     return make(settings.to_dict(), _say, _download_bar())
 
 
@@ -110,15 +116,17 @@ def _print_row(row: Row) -> None:
 
     if row.output:
         tqdm.write(str(row.output), file=sys.stdout)
-    if row.message:
-        tqdm.write(f"{'note' if row.output else 'failed'}: {row.input.name}: {row.message}", file=sys.stderr)
+    if sentences := " ".join(filter(None, ("Already done, unchanged." if row.status == "skipped" else "", row.message))):
+        tqdm.write(f"{'note' if row.output else 'failed'}: {row.input.name}: {sentences}", file=sys.stderr)
 
 
 def _print_summary(summary: Summary, folder: str) -> None:
     from tqdm import tqdm
 
+    from utils.jobs.job import STOPPED
+
     tqdm.write(f"{summary} Results and report: {folder}.", file=sys.stderr)
-    if summary.stopped:
+    if summary.stopped not in ("", STOPPED):  # of Ctrl-C, `main` has the last word
         tqdm.write(f"The job ended early: {summary.stopped} The same command again goes on from there.", file=sys.stderr)
 
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from utils.jobs.fingerprints import FileState, data_hash, file_hash, file_state, input_hash
 from utils.jobs.inputs import Inputs
+from utils.jobs.interrupts import interrupts_set
 from utils.jobs.manifest import Entry, Manifest
 from utils.jobs.naming import folded, name_outputs, possible_names
 from utils.jobs.options import JobOptions
 from utils.jobs.output_folder import is_disk_full, make_folder
 from utils.jobs.pipeline import Stopped, pipelined
-from utils.jobs.report import Row, Summary, summarised, write_report
+from utils.jobs.report import NOT_REACHED, Row, Summary, summarised, write_report
 from utils.models.stopping import stoppable
 from utils.pictures.writing import check_target, save
 from utils.planning.errors import UserError
@@ -61,7 +62,7 @@ class Watcher:
     """How a job is followed and ended from outside; whatever a function raises ends it too, and is raised by `Job.run`.
 
     on_tile(input, done, total, preview): after every tile batch, in the thread that computes. on_row(row): after every file. on_end(summary): when
-    there are no more. stop: set it to end the job at once. What is finished is kept each time.
+    there are no more. stop: set it to end the job at once, as Ctrl-C does. What is finished is kept each time.
     """
 
     on_tile: Callable[[Path, int, int, np.ndarray], None] = lambda path, done, total, preview: None
@@ -118,9 +119,15 @@ class Job:
         """Read ahead, compute `at_once` pictures together, write behind; rows in the order of the names.
 
         A file that cannot be used fails alone, and its row says why; a full disk ends the job, with rows that say so. The job of a single picture
-        raises UserError instead, and writes no report. UserError too if the folder of results cannot be used.
+        raises UserError instead, and writes no report. UserError too if the folder of results cannot be used. Ctrl-C sets the watcher's `stop`, and
+        KeyboardInterrupt is raised when everything is noted.
         """
-        watcher, start = watcher or Watcher(), time.perf_counter()
+        watcher = watcher or Watcher()
+        with interrupts_set(watcher.stop):
+            return self._run(at_once, watcher)
+
+    def _run(self, at_once: int, watcher: Watcher) -> list[Row]:
+        start = time.perf_counter()
         if not self.inputs.alone or self.manifest.path.exists():  # one picture that fails leaves nothing behind
             self._open_manifest()
         stopped = STOPPED
@@ -168,7 +175,7 @@ class Job:
         """Rows for the files that were not reached, and the report."""
         for name in self.names:
             if name not in self._rows:
-                self._rows[name] = Row(self.inputs.root / name, None, "failed", message=f"Not done, for the job ended early: {stopped} {GO_ON}")
+                self._rows[name] = Row(self.inputs.root / name, None, "failed", message=f"{NOT_REACHED}the job ended early: {stopped} {GO_ON}")
         summary = summarised(self._sorted_rows(), time.perf_counter() - start, stopped)
         if not self.inputs.alone:
             try:

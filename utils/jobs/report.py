@@ -12,6 +12,8 @@ from utils.pictures.whole_files import write_whole
 
 REPORT_JSON, REPORT_CSV = "report.json", "report.csv"
 COLUMNS: tuple[str, ...] = ("input", "output", "status", "seconds", "message")
+NOT_REACHED = "Not done, for "
+"""How the message of a file begins that failed only because the job ended before it was done."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,11 @@ class Row:
     seconds: float = 0.0
     message: str = ""
 
+    @property
+    def was_reached(self) -> bool:
+        """Whether what became of it is its own, and not that the job ended before it was done."""
+        return self.status != "failed" or not self.message.startswith(NOT_REACHED)
+
     def relative_to(self, root: Path, out_folder: Path) -> dict[str, Any]:
         """The row as plain data, its paths relative to the two folders."""
         output = None if self.output is None else self.output.relative_to(out_folder).as_posix()
@@ -37,11 +44,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """A job in figures. skipped: done before and unchanged. stopped: why it ended early, in a sentence, or empty."""
+    """A job in figures: how many rows there are of each status, and how many of the failed ones were only not reached before the job ended.
+
+    skipped: done before and unchanged. stopped: why it ended early, in a sentence, or empty.
+    """
 
     files: int
     done: int
     failed: int
+    not_reached: int
     skipped: int
     seconds: float
     stopped: str = ""
@@ -49,14 +60,16 @@ class Summary:
     def __str__(self) -> str:
         words = f"{self.done} of {self.files} pictures written"
         words += f", {self.skipped} done before and unchanged" if self.skipped else ""
-        words += f", {self.failed} failed" if self.failed else ""
+        words += f", {self.failed - self.not_reached} failed" if self.failed > self.not_reached else ""
+        words += f", {self.not_reached} not reached" if self.not_reached else ""
         return f"{words}, {self.seconds:.1f} s."
 
 
 def summarised(rows: Sequence[Row], seconds: float, stopped: str = "") -> Summary:
     """Their summary; `seconds` by the clock."""
     counts = {status: sum(row.status == status for row in rows) for status in ("done", "failed", "skipped")}
-    return Summary(len(rows), **counts, seconds=round(seconds, 3), stopped=stopped)
+    not_reached = sum(not row.was_reached for row in rows)
+    return Summary(len(rows), **counts, not_reached=not_reached, seconds=round(seconds, 3), stopped=stopped)
 
 
 def write_report(rows: Sequence[Row], summary: Summary, root: Path, out_folder: Path) -> None:

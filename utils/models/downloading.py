@@ -11,7 +11,7 @@ import os
 import shutil
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
@@ -102,6 +102,22 @@ class HubFile:
     def partial(self, folder: Path) -> Path:
         """Where the file grows; the digest in the name keeps a resumed file from being made of two versions."""
         return folder / f"{self.name}.{self.digest[:12]}{_PARTIAL}"
+
+
+class DownloadFailed(UserError):
+    """failed: what could not be downloaded. reason: why, as the end of a sentence."""
+
+    def __init__(self, failed: RemoteFiles, reason: str, lacking: Iterable[tuple[RemoteFiles, Path]]) -> None:
+        """lacking: all that is wanted and not whole, each with the folder where it belongs."""
+        by_hand = [
+            f"{', '.join(missing_files(remote, folder))} into {folder} by hand, from {remote.page} (revision {remote.revision})"
+            for remote, folder in lacking
+        ]
+        super().__init__(
+            f"{failed.repo_id} could not be downloaded because {reason}; start again when that is put right (what has arrived is kept), "
+            f"or put {', and '.join(by_hand)}."
+        )
+        self.failed, self.reason = failed, reason
 
 
 @dataclass(frozen=True)
@@ -381,11 +397,7 @@ def _said_plainly(remote: RemoteFiles, folder: Path) -> Iterator[None]:
     except UserError:
         raise
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
-        missing = ", ".join(missing_files(remote, folder))
-        raise UserError(
-            f"{remote.repo_id} could not be downloaded because {_reason(error)}; start again when that is put right (what has arrived is kept), "
-            f"or put {missing} into {folder} by hand, from {remote.page} (revision {remote.revision})."
-        ) from error
+        raise DownloadFailed(remote, _reason(error), [(remote, folder)]) from error
 
 
 def _reason(error: Exception) -> str:

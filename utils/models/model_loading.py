@@ -14,9 +14,9 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from utils.models.conditioning import ClassConditioner, Conditioner, TextConditioner
 from utils.models.denoising import Conditioning, Denoiser, sample
 from utils.models.device import choose_device, choose_dtype, choose_vae_dtype
-from utils.models.downloading import INVSR_NOISE_PREDICTOR, SD_TURBO, RemoteFiles, fetch
+from utils.models.downloading import INVSR_NOISE_PREDICTOR, SD_TURBO, DownloadFailed, RemoteFiles, fetch
 from utils.models.latent_resnet import LatentResNet
-from utils.models.model_files import find_local, published_pipeline, published_predictor
+from utils.models.model_files import find_local, published_parts, published_pipeline, published_predictor
 from utils.models.part_loading import load_part, load_scheduler_config
 from utils.models.predictor_loading import PredictorFiles, load_noise_predictor, read_predictor_files
 from utils.models.stopping import make_stoppable
@@ -56,8 +56,12 @@ def load_model(settings: Settings, announce: Callable[[str], None], on_download:
     dtype = choose_dtype(settings.dtype, device)
     fetch_announced = partial(fetch, announce=announce, on_progress=on_download)
     with _loading:
-        folder = find_pipeline(settings, fetch_announced)
-        predictor = find_predictor(settings, folder, fetch_announced)
+        try:
+            folder = find_pipeline(settings, fetch_announced)
+            predictor = find_predictor(settings, folder, fetch_announced)
+        except DownloadFailed as error:  # knows of the one part; who fetches files by hand wants to know of all
+            lacking = [(part.remote, part.folder) for part in published_parts(settings) if part.missing()]
+            raise DownloadFailed(error.failed, error.reason, lacking) from error
         shape = str(sorted(predictor.config.items(), key=str))
         key = folder, predictor.weights, shape, predictor.timesteps, device, dtype
         model = _loaded.get(key)

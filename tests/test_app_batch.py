@@ -106,6 +106,32 @@ def test_a_folder_is_done_as_the_command_line_does_it_and_comes_back_as_one_arch
     assert Path(event.value.path()).read_bytes() == archive.read("sub/beach.png")
 
 
+def test_few_results_are_small_copies_that_are_seen_whole(batch_page, folder):
+    batch_page.locator("#batch-files").set_input_files(folder / "beach.png")
+    expect(row(batch_page, "beach.png")).to_contain_text("Waiting")
+    process(batch_page)
+    expect(batch_page.locator("#batch-status")).to_contain_text("1 of 1 picture done", timeout=SLOWEST)
+    shown, image = (batch_page.locator(f"#batch-gallery {part}").bounding_box() for part in (".grid-wrap", "img"))
+    assert shown and image
+    assert image["width"] < shown["width"] / 3
+    assert shown["y"] <= image["y"] and image["y"] + image["height"] <= shown["y"] + shown["height"]
+
+
+def test_a_long_list_is_shown_whole_and_on_a_phone_in_a_box_that_scrolls(batch_page, folder):
+    files = [folder / f"{k:02}.png" for k in range(15)]
+    for file in files:
+        file.write_bytes((folder / "beach.png").read_bytes())
+    batch_page.locator("#batch-files").set_input_files(files)
+    expect(row(batch_page, "14.png")).to_contain_text("Waiting")
+    box = batch_page.locator("#batch-table")
+    cut = "box => box.scrollHeight > box.clientHeight + 1"
+    assert not box.evaluate(cut)
+    batch_page.set_viewport_size({"width": 390, "height": 844})
+    assert box.evaluate(cut)
+    assert "gradient" in box.evaluate("box => getComputedStyle(box).backgroundImage")
+    assert box.evaluate("box => getComputedStyle(box).overflowY") == "auto"
+
+
 def test_a_cancelled_batch_keeps_what_is_done_and_is_resumed(batch_page, folder, page_files):
     batch_page.locator("#batch-files").set_input_files([folder / "beach.png", folder / "sub" / "beach.png"])
     first, second = (row(batch_page, name) for name in ("beach (2).png", "beach.png"))  # in the order of names

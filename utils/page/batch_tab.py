@@ -76,7 +76,7 @@ class BatchTab:
                     buttons=["fullscreen"],
                     elem_id="batch-gallery",
                 )
-                self._table = gr.HTML(elem_id="batch-table", max_height=560)
+                self._table = gr.HTML(elem_id="batch-table")
 
     def connect(self, form: SettingsForm) -> None:
         """Wire the events."""

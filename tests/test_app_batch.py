@@ -132,6 +132,21 @@ def test_a_long_list_is_shown_whole_and_on_a_phone_in_a_box_that_scrolls(batch_p
     assert box.evaluate("box => getComputedStyle(box).overflowY") == "auto"
 
 
+def test_what_cannot_be_done_says_why_also_while_the_others_are_done(batch_page, folder):
+    (folder / "empty.png").touch()
+    batch_page.locator("#batch-files").set_input_files([folder / "beach.png", folder / "empty.png"])
+    refused = row(batch_page, "empty.png")
+    expect(refused).to_contain_text("Cannot be done")
+    HeldSampler.gate.clear()
+    process(batch_page)
+    expect(row(batch_page, "beach.png")).to_contain_text("Working", timeout=SLOWEST)
+    expect(batch_page.locator("#batch-status")).to_contain_text("Picture 1 of 2 · about")
+    expect(refused).to_contain_text("Cannot be done")
+    expect(refused).to_contain_text("the file is empty")
+    HeldSampler.gate.set()
+    expect(batch_page.locator("#batch-status")).to_contain_text("1 of 2 pictures done, 1 failed", timeout=SLOWEST)
+
+
 def test_a_cancelled_batch_keeps_what_is_done_and_is_resumed(batch_page, folder, page_files):
     batch_page.locator("#batch-files").set_input_files([folder / "beach.png", folder / "sub" / "beach.png"])
     first, second = (row(batch_page, name) for name in ("beach (2).png", "beach.png"))  # in the order of names

@@ -49,7 +49,8 @@ class Prospect:
     """Of a batch, or of the first files of a long one.
 
     files, looked_at: how many there are, and of how many the rest tells. done: how many have their result. costs: of those to be done. failing: those
-    that cannot be. tight: those that may take more memory than the `free_memory`. free_disk: for the results. Both in bytes.
+    that cannot be. failed: those that failed with these very settings, and whose headers do not say why. tight: those that may need more memory than
+    the `free_memory`. free_disk: for the results. Both in bytes.
     """
 
     files: int
@@ -57,6 +58,7 @@ class Prospect:
     done: int
     costs: list[_Cost]
     failing: list[BatchFile]
+    failed: list[BatchFile]
     tight: list[BatchFile]
     free_memory: int
     free_disk: int
@@ -71,10 +73,13 @@ def look_ahead(batch: Batch, sampler: InvSamplerSR, options: JobOptions) -> Pros
     free = available_memory(sampler.device)
     costs: list[_Cost] = []
     failing: list[BatchFile] = []
+    failed: list[BatchFile] = []
     tight: list[BatchFile] = []
     for one, name in zip(ahead, batch.inputs.names, strict=False):
         file, message = batch.files[name], ""
-        if one.plan:
+        if one.plan and file.status == "failed" and file.failed_with == job.settings_sha256:
+            failed.append(file)
+        elif one.plan:
             costs.append(cost := cost_of(one.plan.picture_size))
             if cost.memory > free:
                 tight.append(file)
@@ -82,10 +87,11 @@ def look_ahead(batch: Batch, sampler: InvSamplerSR, options: JobOptions) -> Pros
         elif one.output is None:
             failing.append(file)
             message = told(UserError(one.message))
-        if file.status == "waiting":
+        if file.is_ahead:
+            file.status = "waiting" if one.output else "refused"
             file.message, file.result_size = message, one.plan.output_size if one.plan else None
-    done = len(ahead) - len(costs) - len(failing)
-    return Prospect(len(batch.inputs.names), len(ahead), done, costs, failing, tight, free, _free_disk(batch.out_folder))
+    done = len(ahead) - len(costs) - len(failing) - len(failed)
+    return Prospect(len(batch.inputs.names), len(ahead), done, costs, failing, failed, tight, free, _free_disk(batch.out_folder))
 
 
 def _reckoner(sampler: InvSamplerSR) -> Callable[[Size], _Cost]:
@@ -138,6 +144,8 @@ def _warnings(prospect: Prospect) -> list[str]:
     words = []
     if prospect.failing:
         words.append(f"{_named(prospect.failing)} cannot be done; the list says why.")
+    if prospect.failed:
+        words.append(f"{_named(prospect.failed)} failed with these settings. The next run tries again, which is not counted here.")
     if prospect.tight:
         words.append(
             f"{_named(prospect.tight)} may not fit: only {readable_size(prospect.free_memory)} of memory are free."

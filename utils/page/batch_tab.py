@@ -224,7 +224,8 @@ class BatchTab:
                 raise UserError("The files are not kept any more; choose them again.")
             batch.is_running = True
             run = BatchRun(self._shared, batch.look(), batch.out_folder, batch.files, batch.thumbnails, stop)
-            run.start(self._form.overrides(values), _options(file_format))
+            overrides, options = self._form.overrides(values), _options(file_format)
+            run.start(overrides, options, lambda: look_ahead(batch, self._shared.get(stop).with_settings(**overrides), options))
             yield {self._batch: batch, **self._shown(batch, WAITING)}
             yield from self._followed(run, batch, key, stop)
             yield {self._status: markup.progress("Packing the results", None)}

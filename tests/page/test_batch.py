@@ -42,6 +42,10 @@ def became(batch: Batch) -> dict[str, str]:
     return {str(name): file.status for name, file in batch.files.items()}
 
 
+def as_read(words: str) -> str:
+    return words.replace("\u00a0", " ")
+
+
 def test_every_file_has_a_row_one_bad_file_stops_nobody_and_results_are_the_command_lines(shared, batch, sampler, tmp_path):
     run = go(shared, batch, threading.Event(), seed=3)
     assert run.ended.wait(60) and run.message == ""
@@ -54,7 +58,7 @@ def test_every_file_has_a_row_one_bad_file_stops_nobody_and_results_are_the_comm
         assert file.thumbnail and file.thumbnail.parent == batch.thumbnails
         assert file.output and file.output.read_bytes() == (tmp_path / "cli" / name).read_bytes()
     assert "damaged" in batch.files[PurePosixPath("broken.png")].message
-    assert batch.became(3).startswith("2 of 3 pictures done, 1 failed, in 3 s.")
+    assert as_read(batch.became(3)).startswith("2 of 3 pictures done, 1 failed, in 3 s.")
 
 
 def test_others_get_their_turn_between_two_files(shared, batch):
@@ -156,12 +160,18 @@ def test_a_batch_stopped_with_nothing_left_but_what_cannot_be_done_has_nothing_t
     batch.look()
     for file, status in zip(batch.pictures, ("done", "failed", "refused"), strict=True):
         file.status, file.message = status, "It is too large." if status == "refused" else ""
-    assert batch.became(3) == "1 of 3 pictures done, 1 failed, 1 cannot be done, in 3 s."
+    assert as_read(batch.became(3)) == "1 of 3 pictures done, 1 failed, 1 cannot be done, in 3 s."
     assert batch.files_left == 0
     batch.out_folder.mkdir()
     batch.report()
     row = json.loads((batch.out_folder / "report.json").read_text())["files"][2]
     assert (row["status"], row["message"]) == ("failed", "It is too large.")
+
+
+def test_no_figure_is_parted_from_its_unit(batch):
+    batch.look()
+    assert "3\u00a0pictures, 0.1\u00a0megapixels" in batch.found()
+    assert "of 3\u00a0pictures" in batch.became(30) and "in 30\u00a0s" in batch.became(30)
 
 
 def test_a_batch_ends_while_it_waits_for_its_turn_when_all_is_closed(shared, batch):
@@ -251,7 +261,7 @@ def test_a_batch_without_pictures_says_so_and_lists_what_there_is(tmp_path):
 
 def test_what_there_is_to_do_is_said_in_plain_words_also_of_the_smallest_pictures(batch):
     batch.look()
-    assert batch.found() == "3 pictures, 0.1 megapixels."
+    assert as_read(batch.found()) == "3 pictures, 0.1 megapixels."
     for number, said in ((1, "1 file is not a picture and is left out."), (2, "2 files are not pictures and are left out.")):
         name = PurePosixPath(f"notes {number}.txt")
         batch.files[name] = BatchFile(name, Path(name), "left out")

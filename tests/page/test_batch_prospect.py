@@ -34,7 +34,8 @@ def batch(tmp_path) -> Batch:
 
 
 def said(batch: Batch, sampler: Any, seconds: float | None = None, **overrides: Any) -> str:
-    return described(look_ahead(batch, sampler.with_settings(**overrides), OPTIONS), lambda plan: seconds and seconds * len(plan.tiles))
+    words = described(look_ahead(batch, sampler.with_settings(**overrides), OPTIONS), lambda plan: seconds and seconds * len(plan.tiles))
+    return words.replace("\u00a0", " ")
 
 
 def row(batch: Batch, name: str) -> tuple[Any, str]:
@@ -101,6 +102,12 @@ def test_a_file_is_refused_as_long_as_the_settings_refuse_it(batch, sampler):
     for limit, status in ((0.1, "refused"), (1, "waiting")):
         said(batch, sampler, max_output_megapixels=limit)
         assert batch.files[PurePosixPath("c.png")].status == status
+
+
+def test_no_figure_is_parted_from_its_unit(batch, sampler):
+    words = described(look_ahead(batch, sampler, OPTIONS), lambda plan: 10.0)
+    for figure in ("640 × 480", "0.4 megapixels", "64 × 64", "30 s"):
+        assert figure.replace(" ", "\u00a0") in words
 
 
 def test_of_very_many_files_the_first_stand_for_all(batch, sampler, monkeypatch):

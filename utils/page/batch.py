@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from utils.jobs.inputs import Inputs, find_inputs
 from utils.jobs.report import Row, summarised, write_report
 from utils.page.batch_running import BatchFile
+from utils.page.batch_words import unbroken
 from utils.page.describing import duration
 from utils.page.upload_tree import MOST_FILES, UploadTree
 from utils.pictures.formats import READABLE
@@ -110,7 +111,7 @@ class Batch:
         pictures, sizes = self.pictures, [file.size for file in self.pictures if file.size]
         words = f"{_counted(len(pictures), 'picture')}"
         if sizes and len(sizes) == len(pictures):
-            words += f", {max(sum(h * w for h, w in sizes) / 1e6, 0.1):.1f} megapixels"
+            words += ", " + unbroken(f"{max(sum(h * w for h, w in sizes) / 1e6, 0.1):.1f} megapixels")
         return words + "." + self._left_out()
 
     def became(self, seconds: float) -> str:
@@ -118,7 +119,7 @@ class Batch:
         words = f"{'Stopped: ' if self.files_left else ''}{len(self.results_made)} of {_counted(len(self.pictures), 'picture')} done"
         for status, what in (("failed", "failed"), ("refused", "cannot be done")):
             words += f", {number} {what}" if (number := self._number(status)) else ""
-        words += f", in {duration(seconds)}."
+        words += f", in {unbroken(duration(seconds))}."
         if self.files_left:
             words += f" Resume does the other {self.files_left}." if self.results_made else " Resume goes on."
         return words + self._left_out()
@@ -146,4 +147,4 @@ class Batch:
 
 
 def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    return unbroken(f"{number} {what}{'' if number == 1 else 's'}")

@@ -14,6 +14,7 @@ from utils.jobs.forecast import quick_forecast
 from utils.jobs.job import Job
 from utils.models.downloading import readable_size
 from utils.page import markup
+from utils.page.batch_words import unbroken
 from utils.page.cost import available_memory, memory
 from utils.page.describing import duration, wide_by_high
 from utils.page.errors import told
@@ -83,7 +84,7 @@ def look_ahead(batch: Batch, sampler: InvSamplerSR, options: JobOptions) -> Pros
             costs.append(cost := cost_of(one.plan.picture_size))
             if cost.memory > free:
                 tight.append(file)
-                message = f"This may not fit into memory: it takes up to {readable_size(cost.memory)}."
+                message = f"This may not fit into memory: it takes up to {_bytes(cost.memory)}."
         elif one.output is None:
             failing.append(file)
             message = told(UserError(one.message))
@@ -122,21 +123,21 @@ def described(prospect: Prospect, seconds_for: Callable[[Plan], float | None]) -
 
 def _output(prospect: Prospect) -> str:
     sizes = sorted({cost.most.output_size for cost in prospect.costs}, key=math.prod)
-    spread = wide_by_high(sizes[0]) + (f" to {wide_by_high(sizes[-1])}" if len(sizes) > 1 else "")
-    megapixels = max(_pixels(prospect) / 1e6, 0.1)
-    return f"{spread}, {megapixels:.1f} megapixels" + (" together" if len(prospect.costs) > 1 else "")
+    spread = " to ".join(unbroken(wide_by_high(size)) for size in dict.fromkeys((sizes[0], sizes[-1])))
+    megapixels = unbroken(f"{max(_pixels(prospect) / 1e6, 0.1):.1f} megapixels")
+    return f"{spread}, {megapixels}" + (" together" if len(prospect.costs) > 1 else "")
 
 
 def _work(prospect: Prospect, seconds_for: Callable[[Plan], float | None]) -> str:
     patch = prospect.costs[0].most.patch
     ends = [[cost.least for cost in prospect.costs], [cost.most for cost in prospect.costs]]
     tiles = _range([f"{_of_all(prospect, [plan.tile_count for plan in plans]):.0f}" for plans in ends])
-    words = [f"{tiles} tile{'' if tiles == '1' else 's'} of {patch} × {patch}"]
+    words = [f"{tiles} tile{'' if tiles == '1' else 's'} of {unbroken(wide_by_high((patch, patch)))}"]
     seconds = [[seconds_for(plan) for plan in plans] for plans in ends]
     known = [[one for one in some if one is not None] for some in seconds]  # all, or none before the first run
     if known[0]:
-        words.append(f"about {_range([duration(_of_all(prospect, some)) for some in known])}")
-    words.append(f"up to {readable_size(max(cost.memory for cost in prospect.costs))} of memory")
+        words.append(f"about {_range([unbroken(duration(_of_all(prospect, some))) for some in known])}")
+    words.append(f"up to {_bytes(max(cost.memory for cost in prospect.costs))} of memory")
     return ", ".join(words)
 
 
@@ -148,12 +149,12 @@ def _warnings(prospect: Prospect) -> list[str]:
         words.append(f"{_named(prospect.failed)} failed with these settings. The next run tries again, which is not counted here.")
     if prospect.tight:
         words.append(
-            f"{_named(prospect.tight)} may not fit: only {readable_size(prospect.free_memory)} of memory are free."
+            f"{_named(prospect.tight)} may not fit: only {_bytes(prospect.free_memory)} of memory are free."
             " A smaller chopping size, no guidance or smaller pictures take less."
         )
     disk = round(_pixels(prospect) * _PIXEL_BYTES)
     if disk > prospect.free_disk:
-        words.append(f"The results may not fit on the disk: they take up to {readable_size(disk)}, and {readable_size(prospect.free_disk)} are free.")
+        words.append(f"The results may not fit on the disk: they take up to {_bytes(disk)}, and {_bytes(prospect.free_disk)} are free.")
     return words
 
 
@@ -164,6 +165,10 @@ def _pixels(prospect: Prospect) -> float:
 def _of_all(prospect: Prospect, amounts: Sequence[float]) -> float:
     """The sum over those looked at, and for the others as much in proportion."""
     return sum(amounts) * prospect.files / prospect.looked_at
+
+
+def _bytes(number: int) -> str:
+    return unbroken(readable_size(number))
 
 
 def _range(ends: Sequence[str]) -> str:

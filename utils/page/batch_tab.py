@@ -18,6 +18,7 @@ from utils.page.batch import Batch
 from utils.page.batch_prospect import described, look_ahead
 from utils.page.batch_running import BatchRun
 from utils.page.batch_table import MOST_ROWS, table
+from utils.page.batch_words import unbroken
 from utils.page.clock import WAITING
 from utils.page.describing import COMES_WITH_THE_MODEL, duration
 from utils.page.drop_zone import drop_zone
@@ -302,11 +303,11 @@ def _progress(run: BatchRun, batch: Batch) -> str:
     if run.begun is None:
         return WAITING
     pictures = batch.pictures
-    words = f"Picture {min(run.settled + 1, len(pictures))} of {len(pictures)}"
+    words = unbroken(f"Picture {min(run.settled + 1, len(pictures))} of {len(pictures)}")
     if run.before:
         words += f" · waiting for the model: {run.before} before you"
     elif (left := run.seconds_left()) is not None:
-        words += f" · about {duration(left)} left"
+        words += f" · about {unbroken(duration(left))} left"
     return markup.progress(words, sum(file.part for file in pictures) / len(pictures))
 
 

@@ -77,7 +77,7 @@ def test_a_folder_is_done_as_the_command_line_does_it_and_comes_back_as_one_arch
     expect(row(batch_page, "sub/beach.png")).to_contain_text("Waiting")
     prospect = batch_page.locator("#batch-prospect")
     expect(prospect).to_contain_text("224 × 160, 0.1 megapixels together")
-    expect(prospect).to_contain_text(re.compile(r"3 tiles of 64 × 64, about \d+ s, up to \d+ MB of memory"))
+    expect(prospect).to_contain_text(re.compile(r"3 tiles of 64\s×\s64, about \d+\ss, up to \d+\sMB of memory"))
     expect(row(batch_page, "beach.png")).to_contain_text("56 × 40 → 224 × 160")
     batch_page.locator("#setting-sf").get_by_label("2", exact=True).check()
     expect(prospect).to_contain_text("112 × 80")
@@ -104,6 +104,48 @@ def test_a_folder_is_done_as_the_command_line_does_it_and_comes_back_as_one_arch
     with batch_page.expect_download() as event:
         row(batch_page, "sub/beach.png").get_by_role("link").click()
     assert Path(event.value.path()).read_bytes() == archive.read("sub/beach.png")
+
+
+def test_few_results_are_small_copies_that_are_seen_whole(batch_page, folder):
+    batch_page.locator("#batch-files").set_input_files(folder / "beach.png")
+    expect(row(batch_page, "beach.png")).to_contain_text("Waiting")
+    process(batch_page)
+    expect(batch_page.locator("#batch-status")).to_contain_text("1 of 1 picture done", timeout=SLOWEST)
+    shown, image = (batch_page.locator(f"#batch-gallery {part}").bounding_box() for part in (".grid-wrap", "img"))
+    assert shown and image
+    assert image["width"] < shown["width"] / 3
+    assert shown["y"] <= image["y"] and image["y"] + image["height"] <= shown["y"] + shown["height"]
+
+
+def test_a_long_list_is_shown_whole_and_on_a_phone_in_a_box_that_scrolls(batch_page, folder):
+    files = [folder / f"{k:02}.png" for k in range(15)]
+    for file in files:
+        file.write_bytes((folder / "beach.png").read_bytes())
+    batch_page.locator("#batch-files").set_input_files(files)
+    expect(row(batch_page, "14.png")).to_contain_text("Waiting")
+    box = batch_page.locator("#batch-table")
+    cut = "box => box.scrollHeight > box.clientHeight + 1"
+    assert not box.evaluate(cut)
+    batch_page.set_viewport_size({"width": 390, "height": 844})
+    assert box.evaluate(cut)
+    assert "gradient" in box.evaluate("box => getComputedStyle(box).backgroundImage")
+    assert box.evaluate("box => getComputedStyle(box).overflowY") == "auto"
+
+
+def test_what_cannot_be_done_says_why_also_while_the_others_are_done(batch_page, folder):
+    (folder / "empty.png").touch()
+    batch_page.locator("#batch-files").set_input_files([folder / "beach.png", folder / "empty.png"])
+    refused = row(batch_page, "empty.png")
+    expect(refused).to_contain_text("Cannot be done")
+    HeldSampler.gate.clear()
+    process(batch_page)
+    expect(row(batch_page, "beach.png")).to_contain_text("Working", timeout=SLOWEST)
+    expect(batch_page.locator("#batch-status")).to_contain_text("Picture 1 of 2 · about")
+    assert re.search(r"Picture\xa01\xa0of\xa02 · about \d+\xa0s left", batch_page.locator("#batch-status").text_content() or "")
+    expect(refused).to_contain_text("Cannot be done")
+    expect(refused).to_contain_text("the file is empty")
+    HeldSampler.gate.set()
+    expect(batch_page.locator("#batch-status")).to_contain_text("1 of 2 pictures done, 1 failed", timeout=SLOWEST)
 
 
 def test_a_cancelled_batch_keeps_what_is_done_and_is_resumed(batch_page, folder, page_files):

@@ -13,6 +13,7 @@ from sampler_invsr import InvSamplerSR
 from tests.mixed_folder import make_mixed_folder
 from utils.jobs.options import JobOptions
 from utils.page.batch import Batch
+from utils.page.batch_prospect import look_ahead
 from utils.page.batch_running import BatchFile, BatchRun
 from utils.page.batch_table import MOST_ROWS, table
 from utils.page.shared_sampler import SharedSampler
@@ -41,6 +42,10 @@ def became(batch: Batch) -> dict[str, str]:
     return {str(name): file.status for name, file in batch.files.items()}
 
 
+def as_read(words: str) -> str:
+    return words.replace("\u00a0", " ")
+
+
 def test_every_file_has_a_row_one_bad_file_stops_nobody_and_results_are_the_command_lines(shared, batch, sampler, tmp_path):
     run = go(shared, batch, threading.Event(), seed=3)
     assert run.ended.wait(60) and run.message == ""
@@ -53,7 +58,7 @@ def test_every_file_has_a_row_one_bad_file_stops_nobody_and_results_are_the_comm
         assert file.thumbnail and file.thumbnail.parent == batch.thumbnails
         assert file.output and file.output.read_bytes() == (tmp_path / "cli" / name).read_bytes()
     assert "damaged" in batch.files[PurePosixPath("broken.png")].message
-    assert batch.became(3).startswith("2 of 3 pictures done, 1 failed, in 3 s.")
+    assert as_read(batch.became(3)).startswith("2 of 3 pictures done, 1 failed, in 3 s.")
 
 
 def test_others_get_their_turn_between_two_files(shared, batch):
@@ -95,6 +100,7 @@ def test_a_stopped_batch_keeps_what_is_done_and_goes_on_with_the_rest(shared, ba
     run = go(shared, batch, threading.Event())
     assert run.ended.wait(60)
     assert became(batch) == {"a.png": "skipped", "broken.png": "failed", "sub/a.png": "done"}
+    assert first.result_size == (160, 224)
     assert len(seen) == 3 and first.output.stat().st_mtime_ns == made and first.seconds > 0  # type: ignore[union-attr]
 
 
@@ -109,6 +115,63 @@ def test_a_picture_is_being_worked_on_before_its_first_tiles_are_done(shared, ba
     monkeypatch.setattr(InvSamplerSR, "upscaled", upscaled)
     assert go(shared, batch, threading.Event()).ended.wait(60)
     assert [then[name] for then, name in zip(seen, ("a.png", "sub/a.png"), strict=True)] == ["working", "working"]
+
+
+def test_what_cannot_be_done_keeps_its_reason_through_every_run_and_is_no_work_left(shared, batch, sampler, monkeypatch):
+    (batch.root / "sub" / "z.png").touch()
+    empty, seen = PurePosixPath("sub/z.png"), []
+
+    def upscaled(self, picture, on_tile):
+        seen.append((batch.files[empty].status, batch.files[empty].message, "Cannot be done" in table(batch.pictures, batch.folder)))
+        return original(self, picture, on_tile)
+
+    original = InvSamplerSR.upscaled
+    monkeypatch.setattr(InvSamplerSR, "upscaled", upscaled)
+    for seed in (1, 2):
+        run = BatchRun(shared, batch.look(), batch.out_folder, batch.files, batch.thumbnails, threading.Event())
+        foreseen = sampler.with_settings(seed=seed)
+        run.start({"seed": seed}, OPTIONS, lambda foreseen=foreseen: look_ahead(batch, foreseen, OPTIONS))
+        assert run.ended.wait(60) and run.message == ""
+        assert became(batch)["sub/z.png"] == "failed"
+    assert seen == [("refused", "z.png cannot be read: the file is empty; copy or download it again.", True)] * 4
+
+
+def test_a_batch_that_waits_for_the_model_still_says_what_cannot_be_done(shared, batch, sampler):
+    (batch.root / "empty.png").touch()
+    batch.look()
+    look_ahead(batch, sampler, OPTIONS)
+    BatchRun(shared, batch.look(), batch.out_folder, batch.files, batch.thumbnails, threading.Event())
+    assert became(batch)["empty.png"] == "refused" and "empty" in batch.files[PurePosixPath("empty.png")].message
+
+
+def test_the_time_left_is_that_of_the_pictures_that_can_be_done(shared, batch, sampler):
+    Image.new("1", (3000, 3000)).save(batch.root / "too large.png")
+    batch.look()
+    look_ahead(batch, sampler, OPTIONS)
+    run = BatchRun(shared, batch.look(), batch.out_folder, batch.files, batch.thumbnails, threading.Event())
+    done = batch.files[PurePosixPath("a.png")]
+    done.status, done.part = "done", 1.0
+    batch.files[PurePosixPath("broken.png")].status = "failed"
+    run.begun = time.monotonic() - 10
+    assert run.seconds_left() == pytest.approx(10, abs=1)  # for the one that waits, as large as the one that is done
+
+
+def test_a_batch_stopped_with_nothing_left_but_what_cannot_be_done_has_nothing_to_resume(batch):
+    batch.look()
+    for file, status in zip(batch.pictures, ("done", "failed", "refused"), strict=True):
+        file.status, file.message = status, "It is too large." if status == "refused" else ""
+    assert as_read(batch.became(3)) == "1 of 3 pictures done, 1 failed, 1 cannot be done, in 3 s."
+    assert batch.files_left == 0
+    batch.out_folder.mkdir()
+    batch.report()
+    row = json.loads((batch.out_folder / "report.json").read_text())["files"][2]
+    assert (row["status"], row["message"]) == ("failed", "It is too large.")
+
+
+def test_no_figure_is_parted_from_its_unit(batch):
+    batch.look()
+    assert "3\u00a0pictures, 0.1\u00a0megapixels" in batch.found()
+    assert "of 3\u00a0pictures" in batch.became(30) and "in 30\u00a0s" in batch.became(30)
 
 
 def test_a_batch_ends_while_it_waits_for_its_turn_when_all_is_closed(shared, batch):
@@ -207,7 +270,7 @@ def test_a_batch_without_pictures_says_so_and_lists_what_there_is(tmp_path):
 
 def test_what_there_is_to_do_is_said_in_plain_words_also_of_the_smallest_pictures(batch):
     batch.look()
-    assert batch.found() == "3 pictures, 0.1 megapixels."
+    assert as_read(batch.found()) == "3 pictures, 0.1 megapixels."
     for number, said in ((1, "1 file is not a picture and is left out."), (2, "2 files are not pictures and are left out.")):
         name = PurePosixPath(f"notes {number}.txt")
         batch.files[name] = BatchFile(name, Path(name), "left out")

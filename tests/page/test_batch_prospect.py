@@ -34,7 +34,8 @@ def batch(tmp_path) -> Batch:
 
 
 def said(batch: Batch, sampler: Any, seconds: float | None = None, **overrides: Any) -> str:
-    return described(look_ahead(batch, sampler.with_settings(**overrides), OPTIONS), lambda plan: seconds and seconds * len(plan.tiles))
+    words = described(look_ahead(batch, sampler.with_settings(**overrides), OPTIONS), lambda plan: seconds and seconds * len(plan.tiles))
+    return words.replace("\u00a0", " ")
 
 
 def row(batch: Batch, name: str) -> tuple[Any, str]:
@@ -78,6 +79,35 @@ def test_results_that_are_there_are_not_counted_again_until_the_settings_change(
     words = said(batch, sampler)
     assert "3 before, with these settings" in words and "tiles" not in words
     assert "14 tiles" in said(batch, sampler, seed=5)
+
+
+def test_what_failed_is_no_work_foreseen_until_the_settings_change_and_it_is_said_that_it_is_tried_again(batch, sampler):
+    half = (batch.root / "c.png").read_bytes()
+    (batch.root / "half.png").write_bytes(half[: len(half) * 2 // 3])  # its header is whole
+    batch.look()
+    before, tried = said(batch, sampler), "half.png failed with these settings. The next run tries again, which is not counted here."
+    assert "26 tiles" in before and tried not in before
+    shared = SharedSampler(lambda *_: sampler, sampler.settings)
+    shared._sampler, shared.state = sampler, LoadingState("ready", "")
+    run = BatchRun(shared, batch.look(), batch.out_folder, batch.files, batch.thumbnails, threading.Event())
+    run.start({}, OPTIONS)
+    assert run.ended.wait(60)
+    after = said(batch, sampler)
+    assert tried in after and "tiles" not in after and "cut.png cannot be done" in after and "3 before" in after
+    changed = said(batch, sampler, seed=5)
+    assert "26 tiles" in changed and tried not in changed
+
+
+def test_a_file_is_refused_as_long_as_the_settings_refuse_it(batch, sampler):
+    for limit, status in ((0.1, "refused"), (1, "waiting")):
+        said(batch, sampler, max_output_megapixels=limit)
+        assert batch.files[PurePosixPath("c.png")].status == status
+
+
+def test_no_figure_is_parted_from_its_unit(batch, sampler):
+    words = described(look_ahead(batch, sampler, OPTIONS), lambda plan: 10.0)
+    for figure in ("640 × 480", "0.4 megapixels", "64 × 64", "30 s"):
+        assert figure.replace(" ", "\u00a0") in words
 
 
 def test_of_very_many_files_the_first_stand_for_all(batch, sampler, monkeypatch):

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from utils.jobs.inputs import Inputs, find_inputs
 from utils.jobs.report import Row, summarised, write_report
 from utils.page.batch_running import BatchFile
+from utils.page.batch_words import unbroken
 from utils.page.describing import duration
 from utils.page.upload_tree import MOST_FILES, UploadTree
 from utils.pictures.formats import READABLE
@@ -84,12 +85,12 @@ class Batch:
     def report(self) -> None:
         """Write report.json and report.csv of what has become of the files, in words for the visitor, into the folder of the results."""
         rows = [
-            Row(file.path, None, "failed", 0.0, _NOT_REACHED)
-            if file.status == "waiting"
+            Row(file.path, None, "failed", 0.0, file.message if file.status == "refused" else _NOT_REACHED)
+            if file.is_ahead
             else Row(file.path, file.output, file.status, file.seconds, file.message)
             for file in self.pictures
         ]
-        stopped = _NOT_REACHED if any(file.status == "waiting" for file in self.pictures) else ""
+        stopped = _NOT_REACHED if self.files_left else ""
         write_report(rows, summarised(rows, sum(row.seconds for row in rows), stopped), self.root, self.out_folder)
 
     @property
@@ -102,25 +103,29 @@ class Batch:
 
     @property
     def files_left(self) -> int:
-        return sum(file.status == "waiting" for file in self.pictures)
+        """How many wait for another go that may do them."""
+        return self._number("waiting")
 
     def found(self) -> str:
         """What there is to do, in a sentence or two."""
         pictures, sizes = self.pictures, [file.size for file in self.pictures if file.size]
         words = f"{_counted(len(pictures), 'picture')}"
         if sizes and len(sizes) == len(pictures):
-            words += f", {max(sum(h * w for h, w in sizes) / 1e6, 0.1):.1f} megapixels"
+            words += ", " + unbroken(f"{max(sum(h * w for h, w in sizes) / 1e6, 0.1):.1f} megapixels")
         return words + "." + self._left_out()
 
     def became(self, seconds: float) -> str:
         """What has been done in that time, in sentences."""
-        pictures, failed = self.pictures, sum(file.status == "failed" for file in self.pictures)
-        words = f"{'Stopped: ' if self.files_left else ''}{len(self.results_made)} of {_counted(len(pictures), 'picture')} done"
-        words += f", {failed} failed" if failed else ""
-        words += f", in {duration(seconds)}."
+        words = f"{'Stopped: ' if self.files_left else ''}{len(self.results_made)} of {_counted(len(self.pictures), 'picture')} done"
+        for status, what in (("failed", "failed"), ("refused", "cannot be done")):
+            words += f", {number} {what}" if (number := self._number(status)) else ""
+        words += f", in {unbroken(duration(seconds))}."
         if self.files_left:
             words += f" Resume does the other {self.files_left}." if self.results_made else " Resume goes on."
         return words + self._left_out()
+
+    def _number(self, status: str) -> int:
+        return sum(file.status == status for file in self.pictures)
 
     def _left_out(self) -> str:
         number = len(self.files) - len(self.pictures)
@@ -142,4 +147,4 @@ class Batch:
 
 
 def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    return unbroken(f"{number} {what}{'' if number == 1 else 's'}")

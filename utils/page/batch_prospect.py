@@ -14,6 +14,7 @@ from utils.jobs.forecast import quick_forecast
 from utils.jobs.job import Job
 from utils.models.downloading import readable_size
 from utils.page import markup
+from utils.page.batch_words import unbroken
 from utils.page.cost import available_memory, memory
 from utils.page.describing import duration, wide_by_high
 from utils.page.errors import told
@@ -49,7 +50,8 @@ class Prospect:
     """Of a batch, or of the first files of a long one.
 
     files, looked_at: how many there are, and of how many the rest tells. done: how many have their result. costs: of those to be done. failing: those
-    that cannot be. tight: those that may take more memory than the `free_memory`. free_disk: for the results. Both in bytes.
+    that cannot be. failed: those that failed with these very settings, and whose headers do not say why. tight: those that may need more memory than
+    the `free_memory`. free_disk: for the results. Both in bytes.
     """
 
     files: int
@@ -57,6 +59,7 @@ class Prospect:
     done: int
     costs: list[_Cost]
     failing: list[BatchFile]
+    failed: list[BatchFile]
     tight: list[BatchFile]
     free_memory: int
     free_disk: int
@@ -71,21 +74,25 @@ def look_ahead(batch: Batch, sampler: InvSamplerSR, options: JobOptions) -> Pros
     free = available_memory(sampler.device)
     costs: list[_Cost] = []
     failing: list[BatchFile] = []
+    failed: list[BatchFile] = []
     tight: list[BatchFile] = []
     for one, name in zip(ahead, batch.inputs.names, strict=False):
         file, message = batch.files[name], ""
-        if one.plan:
+        if one.plan and file.status == "failed" and file.failed_with == job.settings_sha256:
+            failed.append(file)
+        elif one.plan:
             costs.append(cost := cost_of(one.plan.picture_size))
             if cost.memory > free:
                 tight.append(file)
-                message = f"This may not fit into memory: it takes up to {readable_size(cost.memory)}."
+                message = f"This may not fit into memory: it takes up to {_bytes(cost.memory)}."
         elif one.output is None:
             failing.append(file)
             message = told(UserError(one.message))
-        if file.status == "waiting":
+        if file.is_ahead:
+            file.status = "waiting" if one.output else "refused"
             file.message, file.result_size = message, one.plan.output_size if one.plan else None
-    done = len(ahead) - len(costs) - len(failing)
-    return Prospect(len(batch.inputs.names), len(ahead), done, costs, failing, tight, free, _free_disk(batch.out_folder))
+    done = len(ahead) - len(costs) - len(failing) - len(failed)
+    return Prospect(len(batch.inputs.names), len(ahead), done, costs, failing, failed, tight, free, _free_disk(batch.out_folder))
 
 
 def _reckoner(sampler: InvSamplerSR) -> Callable[[Size], _Cost]:
@@ -116,21 +123,21 @@ def described(prospect: Prospect, seconds_for: Callable[[Plan], float | None]) -
 
 def _output(prospect: Prospect) -> str:
     sizes = sorted({cost.most.output_size for cost in prospect.costs}, key=math.prod)
-    spread = wide_by_high(sizes[0]) + (f" to {wide_by_high(sizes[-1])}" if len(sizes) > 1 else "")
-    megapixels = max(_pixels(prospect) / 1e6, 0.1)
-    return f"{spread}, {megapixels:.1f} megapixels" + (" together" if len(prospect.costs) > 1 else "")
+    spread = " to ".join(unbroken(wide_by_high(size)) for size in dict.fromkeys((sizes[0], sizes[-1])))
+    megapixels = unbroken(f"{max(_pixels(prospect) / 1e6, 0.1):.1f} megapixels")
+    return f"{spread}, {megapixels}" + (" together" if len(prospect.costs) > 1 else "")
 
 
 def _work(prospect: Prospect, seconds_for: Callable[[Plan], float | None]) -> str:
     patch = prospect.costs[0].most.patch
     ends = [[cost.least for cost in prospect.costs], [cost.most for cost in prospect.costs]]
     tiles = _range([f"{_of_all(prospect, [plan.tile_count for plan in plans]):.0f}" for plans in ends])
-    words = [f"{tiles} tile{'' if tiles == '1' else 's'} of {patch} × {patch}"]
+    words = [f"{tiles} tile{'' if tiles == '1' else 's'} of {unbroken(wide_by_high((patch, patch)))}"]
     seconds = [[seconds_for(plan) for plan in plans] for plans in ends]
     known = [[one for one in some if one is not None] for some in seconds]  # all, or none before the first run
     if known[0]:
-        words.append(f"about {_range([duration(_of_all(prospect, some)) for some in known])}")
-    words.append(f"up to {readable_size(max(cost.memory for cost in prospect.costs))} of memory")
+        words.append(f"about {_range([unbroken(duration(_of_all(prospect, some))) for some in known])}")
+    words.append(f"up to {_bytes(max(cost.memory for cost in prospect.costs))} of memory")
     return ", ".join(words)
 
 
@@ -138,14 +145,16 @@ def _warnings(prospect: Prospect) -> list[str]:
     words = []
     if prospect.failing:
         words.append(f"{_named(prospect.failing)} cannot be done; the list says why.")
+    if prospect.failed:
+        words.append(f"{_named(prospect.failed)} failed with these settings. The next run tries again, which is not counted here.")
     if prospect.tight:
         words.append(
-            f"{_named(prospect.tight)} may not fit: only {readable_size(prospect.free_memory)} of memory are free."
+            f"{_named(prospect.tight)} may not fit: only {_bytes(prospect.free_memory)} of memory are free."
             " A smaller chopping size, no guidance or smaller pictures take less."
         )
     disk = round(_pixels(prospect) * _PIXEL_BYTES)
     if disk > prospect.free_disk:
-        words.append(f"The results may not fit on the disk: they take up to {readable_size(disk)}, and {readable_size(prospect.free_disk)} are free.")
+        words.append(f"The results may not fit on the disk: they take up to {_bytes(disk)}, and {_bytes(prospect.free_disk)} are free.")
     return words
 
 
@@ -156,6 +165,10 @@ def _pixels(prospect: Prospect) -> float:
 def _of_all(prospect: Prospect, amounts: Sequence[float]) -> float:
     """The sum over those looked at, and for the others as much in proportion."""
     return sum(amounts) * prospect.files / prospect.looked_at
+
+
+def _bytes(number: int) -> str:
+    return unbroken(readable_size(number))
 
 
 def _range(ends: Sequence[str]) -> str:

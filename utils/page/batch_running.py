@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from utils.page.errors import explained, in_labels
 from utils.page.shared_sampler import SharedSampler
 from utils.page.turn_taker import ModelChanged, TurnTaker
 from utils.page.turns import Cancelled
+from utils.pictures.reading import picture_size
 from utils.planning.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,8 +36,9 @@ _MODEL_CHANGED = "The model was changed meanwhile; Resume does the rest with the
 class BatchFile:
     """A file of a batch and what has become of it.
 
-    status: waiting, working, done, failed, skipped (done before and unchanged) or left out (no picture). size, result_size: (h, w), the latter as
-    foreseen while the file waits. part: of its tiles, in [0,1]. message: sentences for the visitor. thumbnail: a small copy, of the result when it is
+    status: waiting, refused (waiting, and foreseen to fail), working, done, failed, skipped (done before and unchanged) or left out (no picture).
+    size, result_size: (h, w), the latter as foreseen while the file waits. part: of its tiles, in [0,1]. message: sentences for the visitor, as
+    foreseen while the file waits. failed_with: the hash of the settings with which it last failed. thumbnail: a small copy, of the result when it is
     there.
     """
 
@@ -47,8 +50,14 @@ class BatchFile:
     part: float = 0.0
     seconds: float = 0.0
     message: str = ""
+    failed_with: str = ""
     output: Path | None = None
     thumbnail: Path | None = None
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether its turn has not come."""
+        return self.status in ("waiting", "refused")
 
 
 class BatchRun:
@@ -75,20 +84,26 @@ class BatchRun:
         self.before = 0
         self.message = ""
         self.changes = 0
+        self._settings_sha256 = ""
         for file in self._files.values():
-            file.status, file.part, file.message, file.output = "waiting", 0.0, "", None
+            if not file.is_ahead:  # of the others stays known what was foreseen
+                file.status, file.message = "waiting", ""
+            file.part, file.output = 0.0, None
 
-    def start(self, overrides: Mapping[str, Any], options: JobOptions) -> None:
-        """Begin; `ended` is set when it is over. Whatever is wrong is then said in `message`."""
-        self._shared.start_worker(self._run, overrides, options, name="batch")
+    def start(self, overrides: Mapping[str, Any], options: JobOptions, foresee: Callable[[], object] = lambda: None) -> None:
+        """Begin; `ended` is set when it is over. Whatever is wrong is then said in `message`.
+
+        foresee: called once the model is there, to tell the files what is foreseen of them.
+        """
+        self._shared.start_worker(self._run, overrides, options, foresee, name="batch")
 
     @property
     def settled(self) -> int:
         """How many files need nothing more."""
-        return sum(file.status not in ("waiting", "working") for file in self._files.values())
+        return sum(not file.is_ahead and file.status != "working" for file in self._files.values())
 
     def seconds_left(self) -> float | None:
-        """By the pixels that were done since the beginning; None before the first tile."""
+        """By the pixels that were done since the beginning, without those of refused files; None before the first tile."""
         known = [file.size[0] * file.size[1] for file in self._files.values() if file.size]
         usual = sum(known) / len(known) if known else 1.0
         done = left = 0.0
@@ -98,11 +113,14 @@ class BatchRun:
             left += pixels * (1 - file.part) if file.status in ("working", "waiting") else 0.0
         return None if self.begun is None or not done else (time.monotonic() - self.begun) / done * left
 
-    def _run(self, overrides: Mapping[str, Any], options: JobOptions) -> None:
+    def _run(self, overrides: Mapping[str, Any], options: JobOptions, foresee: Callable[[], object]) -> None:
         try:
             upscaler = TurnTaker(self._shared, overrides, self._stop, self._on_read, self._on_begun, self._on_made, self._on_place)
+            foresee()
+            self.changes += 1
             self.begun = time.monotonic()
             job = Job(self._inputs, self._out_folder, upscaler, options)
+            self._settings_sha256 = job.settings_sha256
             job.run(1, Watcher(self._on_tile, self._on_row, self._on_end, self._stop))
         except (Cancelled, Stopped):
             pass
@@ -144,7 +162,13 @@ class BatchRun:
         file.status, file.part, file.output = row.status, 1.0, row.output
         if row.status != "skipped":
             file.seconds = row.seconds
-        file.message = explained(UserError(row.message)) if row.status == "failed" else in_labels(row.message)
+        elif row.output:
+            with contextlib.suppress(UserError):
+                file.result_size = picture_size(row.output)
+        if row.status == "failed":
+            file.message, file.failed_with = explained(UserError(row.message)), self._settings_sha256
+        else:
+            file.message = in_labels(row.message)
 
     def _on_end(self, summary: Summary) -> None:
         if summary.stopped not in ("", STOPPED):

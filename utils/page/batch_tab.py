@@ -18,6 +18,7 @@ from utils.page.batch import Batch
 from utils.page.batch_prospect import described, look_ahead
 from utils.page.batch_running import BatchRun
 from utils.page.batch_table import MOST_ROWS, table
+from utils.page.batch_words import unbroken
 from utils.page.clock import WAITING
 from utils.page.describing import COMES_WITH_THE_MODEL, duration
 from utils.page.drop_zone import drop_zone
@@ -76,7 +77,7 @@ class BatchTab:
                     buttons=["fullscreen"],
                     elem_id="batch-gallery",
                 )
-                self._table = gr.HTML(elem_id="batch-table", max_height=560)
+                self._table = gr.HTML(elem_id="batch-table")
 
     def connect(self, form: SettingsForm) -> None:
         """Wire the events."""
@@ -224,7 +225,8 @@ class BatchTab:
                 raise UserError("The files are not kept any more; choose them again.")
             batch.is_running = True
             run = BatchRun(self._shared, batch.look(), batch.out_folder, batch.files, batch.thumbnails, stop)
-            run.start(self._form.overrides(values), _options(file_format))
+            overrides, options = self._form.overrides(values), _options(file_format)
+            run.start(overrides, options, lambda: look_ahead(batch, self._shared.get(stop).with_settings(**overrides), options))
             yield {self._batch: batch, **self._shown(batch, WAITING)}
             yield from self._followed(run, batch, key, stop)
             yield {self._status: markup.progress("Packing the results", None)}
@@ -301,11 +303,11 @@ def _progress(run: BatchRun, batch: Batch) -> str:
     if run.begun is None:
         return WAITING
     pictures = batch.pictures
-    words = f"Picture {min(run.settled + 1, len(pictures))} of {len(pictures)}"
+    words = unbroken(f"Picture {min(run.settled + 1, len(pictures))} of {len(pictures)}")
     if run.before:
         words += f" · waiting for the model: {run.before} before you"
     elif (left := run.seconds_left()) is not None:
-        words += f" · about {duration(left)} left"
+        words += f" · about {unbroken(duration(left))} left"
     return markup.progress(words, sum(file.part for file in pictures) / len(pictures))
 
 

@@ -10,8 +10,16 @@ from utils.page.markup import text
 
 MOST_ROWS = 200
 """More would take a browser too long several times a second."""
-_SAID = {"waiting": "Waiting", "working": "Working", "done": "Done", "failed": "Failed", "skipped": "Done before", "left out": "Left out"}
-_FIRST = {"working": 0, "failed": 1, "waiting": 2}  # what is shown of a long list
+_SAID = {
+    "waiting": "Waiting",
+    "refused": "Cannot be done",
+    "working": "Working",
+    "done": "Done",
+    "failed": "Failed",
+    "skipped": "Done before",
+    "left out": "Left out",
+}
+_FIRST = {"working": 0, "failed": 1, "refused": 1, "waiting": 2}  # what is shown of a long list
 
 
 def table(files: Sequence[BatchFile], served: Path) -> str:

@@ -1,0 +1,8 @@
+"""How figures stand in the sentences on a batch."""
+
+_NO_BREAK_SPACE = "\u00a0"
+
+
+def unbroken(words: str) -> str:
+    """The words, to stand in one line: a figure and its unit."""
+    return words.replace(" ", _NO_BREAK_SPACE)

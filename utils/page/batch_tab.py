@@ -22,8 +22,8 @@ from utils.page.batch_words import unbroken
 from utils.page.clock import WAITING
 from utils.page.describing import COMES_WITH_THE_MODEL, duration
 from utils.page.drop_zone import drop_zone
-from utils.page.errors import explained
-from utils.page.events import FOLLOWING, LIGHT, NOT_STARTED, Updates
+from utils.page.errors import explained, not_started
+from utils.page.events import FOLLOWING, LIGHT, Updates
 from utils.page.server_folders import ServerFolders
 from utils.page.sessions import BATCH, Sessions, session_of
 from utils.page.settings_form import SettingsForm
@@ -102,7 +102,7 @@ class BatchTab:
             show_progress="minimal",
             show_progress_on=self._status,
         )
-        run.failure(lambda: markup.error(NOT_STARTED), None, self._status, **LIGHT)
+        run.failure(self._explain_no_run, [self._batch, self._from], [self._status, *controls], **LIGHT)
         ended = run.then(self._end, [self._batch, self._from], controls, **LIGHT)
         for event in (*chosen, ended):
             self.describe_after(event)
@@ -217,7 +217,10 @@ class BatchTab:
     ) -> Iterator[Updates]:
         """A batch from waiting to its results; also when it is stopped, these are those that were done."""
         key = session_of(request, BATCH)
-        stop, start = self._sessions.run_stop(key), time.monotonic()
+        stop, start = self._sessions.take_run(key), time.monotonic()
+        if stop is None:  # begun twice at once
+            yield {self._status: gr.skip()}
+            return
         try:
             if place == _SERVER:
                 batch = self._of_server(request, batch, source, results)
@@ -284,7 +287,16 @@ class BatchTab:
         self._sessions.run_stop(session_of(request, BATCH)).set()
         return {self._status: markup.progress("Stopping", None), self._cancel: gr.Button(interactive=False)}
 
-    def _end(self, batch: Batch | None, place: str) -> Updates:
+    def _explain_no_run(self, request: gr.Request, batch: Batch | None, place: str) -> Updates:
+        self._sessions.run_stop(session_of(request, BATCH)).set()
+        return {self._status: markup.error(not_started()), **self._idle(batch, place)}
+
+    def _end(self, request: gr.Request, batch: Batch | None, place: str) -> Updates:
+        """The controls as they were, unless the batch was begun again meanwhile."""
+        ended = self._sessions.run_stop(session_of(request, BATCH)).is_set()
+        return self._idle(batch, place) if ended else {self._process: gr.skip()}
+
+    def _idle(self, batch: Batch | None, place: str) -> Updates:
         left = batch is not None and bool(batch.files_left)
         return {
             self._process: gr.Button("Resume" if left else "Process", visible=True),
@@ -316,4 +328,4 @@ def _about_lost(names: Any) -> list[str]:
     if not isinstance(names, list) or not names:
         return []
     named = ", ".join(PurePosixPath(str(name)).name for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return [f"Not uploaded: {named}. A file may be too large for this page, or the connection was cut."]
+    return [explained(UserError(f"Not uploaded: {named}. A file may be too large for this page, or the connection was cut."))]

@@ -11,6 +11,3 @@ LIGHT: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_prog
 FOLLOWING: dict[str, Any] = {**LIGHT, "trigger_mode": "always_last"}
 """For such events that show what follows from something else. If that changes before their answer is there, they answer once more: by itself Gradio
 would forget the change, unless the event is a component's `change`."""
-
-NOT_STARTED = "This could not be started; check the settings, or try again in a few minutes if many others are waiting."
-"""For a run that the server's queue did not take, or did not understand."""

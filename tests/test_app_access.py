@@ -83,3 +83,110 @@ def test_the_second_half_of_a_double_click_does_not_begin_again_what_the_first_s
     expect(start).to_be_enabled()
     start.page.wait_for_timeout(500)
     expect(status).to_contain_text("Stopped")
+
+
+@pytest.fixture
+def compared(open_page: Page, picture: Path) -> Page:
+    """With a result in it."""
+    process(open_page, picture)
+    return open_page
+
+
+def process(page: Page, picture: Path) -> None:
+    page.locator("#upload input[type=file]").set_input_files(picture)
+    page.get_by_role("button", name="Process").click()
+    expect(page.get_by_alt_text("After: the result")).to_be_visible(timeout=SLOWEST)
+    expect(page.get_by_role("button", name="Process")).to_be_enabled()
+    page.locator("#comparison").scroll_into_view_if_needed()
+
+
+def border(page: Page) -> Locator:
+    return page.get_by_role("slider", name="Border between before and after")
+
+
+def window_on(page: Page) -> tuple[float, float, float, float]:
+    """Of the part of the picture that is seen, in [0,1]: left, top, width, height."""
+    seen, image = (page.locator(part).bounding_box() for part in (".sr-pair", "#comparison img >> nth=1"))
+    assert seen and image
+    left, top = (seen["x"] - image["x"]) / image["width"], (seen["y"] - image["y"]) / image["height"]
+    return left, top, seen["width"] / image["width"], seen["height"] / image["height"]
+
+
+def at(page: Page, right: float, down: float) -> tuple[float, float]:
+    box = page.locator(".sr-pair").bounding_box()
+    assert box
+    return box["x"] + box["width"] * right, box["y"] + box["height"] * down
+
+
+def test_the_border_between_before_and_after_is_moved_by_keys_clicks_and_drags(compared):
+    expect(compared.get_by_alt_text("Before: the picture, enlarged bicubically")).to_be_visible()
+    expect(border(compared)).to_have_value("50")
+    for key, value in (("End", "100"), ("ArrowLeft", "99"), ("Home", "0"), ("ArrowRight", "1")):
+        border(compared).press(key)
+        expect(border(compared)).to_have_value(value)
+        expect(border(compared)).to_have_attribute("aria-valuetext", f"{value} percent before")
+        assert f" {value}%)" in compared.locator(".sr-upper").evaluate("element => getComputedStyle(element).clipPath")
+    compared.mouse.click(*at(compared, 0.25, 0.7))
+    expect(border(compared)).to_have_value("25")
+    compared.mouse.move(*at(compared, 0.25, 0.3))
+    compared.mouse.down()
+    compared.mouse.move(*at(compared, 0.8, 0.4))
+    compared.mouse.up()
+    expect(border(compared)).to_have_value("80")
+    compared.mouse.move(*at(compared, 0.4, 0.4))
+    expect(border(compared)).to_have_value("80")
+
+
+def test_the_result_is_zoomed_and_moved_by_wheel_buttons_drags_and_keys(compared):
+    compared.mouse.move(*at(compared, 0.25, 0.5))
+    compared.mouse.wheel(0, -100)
+    whole = compared.get_by_role("button", name="Whole picture")
+    expect(whole).to_be_enabled()
+    left, top, width, height = window_on(compared)
+    assert width == pytest.approx(0.78, abs=0.05) and height == pytest.approx(width, abs=0.01)
+    assert left + 0.25 * width == pytest.approx(0.25, abs=0.01) and top + 0.5 * height == pytest.approx(0.5, abs=0.01)
+    whole.click()
+    assert window_on(compared) == pytest.approx((0, 0, 1, 1), abs=0.001)
+    expect(whole).to_be_disabled()
+
+    compared.get_by_role("button", name="Zoom in").click()
+    assert window_on(compared) == pytest.approx((0.1, 0.1, 0.8, 0.8), abs=0.001)
+    compared.mouse.move(*at(compared, 0.2, 0.5))
+    compared.mouse.down()
+    compared.mouse.move(*at(compared, 0.25, 0.5))
+    compared.mouse.up()
+    assert window_on(compared) == pytest.approx((0.06, 0.1, 0.8, 0.8), abs=0.002)
+    expect(border(compared)).to_have_value("50")
+    compared.mouse.click(*at(compared, 0.3, 0.7))
+    expect(border(compared)).to_have_value("30")
+
+    pictures = compared.get_by_role("group", name="Before and after")
+    for key in ("ArrowRight", "ArrowDown"):
+        pictures.press(key)
+    assert window_on(compared) == pytest.approx((0.14, 0.18, 0.8, 0.8), abs=0.002)
+    pictures.press("-")
+    assert window_on(compared) == pytest.approx((0, 0, 1, 1), abs=0.001)
+    border(compared).press("+")
+    assert window_on(compared)[2] == pytest.approx(0.8, abs=0.001)
+
+
+def test_the_result_fills_the_screen_and_comes_back(compared):
+    small = compared.locator(".sr-pair").bounding_box()
+    compared.get_by_role("button", name="Full screen").click()
+    leave = compared.get_by_role("button", name="Leave full screen")
+    expect(leave).to_be_in_viewport(ratio=1)
+    large = compared.locator(".sr-pair").bounding_box()
+    assert small and large and large["width"] > 1.2 * small["width"]
+    leave.click()
+    expect(compared.get_by_role("button", name="Full screen", exact=True)).to_be_visible()
+    assert compared.locator(".sr-pair").bounding_box() == small
+
+
+def test_the_border_goes_where_a_finger_taps(browser, address, picture):
+    with browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True) as phone:
+        page = phone.new_page()
+        page.goto(address)
+        process(page, picture)
+        page.touchscreen.tap(*at(page, 0.25, 0.7))
+        expect(border(page)).to_have_value("25")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390

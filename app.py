@@ -55,7 +55,7 @@ def build_page(
     """
     import gradio as gr
 
-    from utils.page import markup
+    from utils.page import markup, scripts
     from utils.page.batch_tab import BatchTab
     from utils.page.compare_tab import CompareTab
     from utils.page.endpoints import add_endpoints
@@ -73,7 +73,7 @@ def build_page(
 
     with GuardedBlocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
         with gr.Row(elem_classes="sr-head"):
-            gr.HTML(markup.heading(TITLE, EXPLANATION))
+            gr.HTML(markup.heading(TITLE, EXPLANATION), js_on_load=scripts.RUNS)
             model_line = gr.HTML(markup.model_line(shared.state, shared.settings), elem_id="model")
         model_error = gr.HTML(elem_id="model-error")
         with gr.Row():

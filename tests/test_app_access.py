@@ -190,3 +190,36 @@ def test_the_border_goes_where_a_finger_taps(browser, address, picture):
         page.touchscreen.tap(*at(page, 0.25, 0.7))
         expect(border(page)).to_have_value("25")
         assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_the_focus_goes_with_a_run_from_its_start_to_its_cancelling_and_back(runnable):
+    start, stop, _, _ = runnable
+    HeldSampler.gate.clear()
+    start.press("Enter")
+    expect(stop).to_be_focused()
+    stop.press("Enter")
+    HeldSampler.gate.set()
+    expect(start).to_be_focused()
+
+
+def test_the_focus_stays_where_it_was_put_during_a_run(open_page, picture):
+    open_page.locator("#upload input[type=file]").set_input_files(picture)
+    expect(open_page.locator("#process")).to_be_enabled()
+    HeldSampler.gate.clear()
+    open_page.locator("#process").press("Enter")
+    expect(open_page.locator("#cancel")).to_be_focused()
+    seed = open_page.get_by_label("Random seed")
+    seed.focus()
+    HeldSampler.gate.set()
+    expect(open_page.locator("#process")).to_be_visible()
+    expect(seed).to_be_focused()
+
+
+def test_in_a_small_window_a_run_brings_into_view_how_far_it_is(runnable):
+    start, _, status, _ = runnable
+    HeldSampler.gate.clear()
+    start.page.set_viewport_size({"width": 390, "height": 420})
+    start.evaluate("button => button.scrollIntoView({block: 'end'})")
+    expect(status).not_to_be_in_viewport()
+    start.click()
+    expect(status.get_by_role("progressbar")).to_be_in_viewport(ratio=1)

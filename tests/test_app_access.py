@@ -223,3 +223,20 @@ def test_in_a_small_window_a_run_brings_into_view_how_far_it_is(runnable):
     expect(status).not_to_be_in_viewport()
     start.click()
     expect(status.get_by_role("progressbar")).to_be_in_viewport(ratio=1)
+
+
+DROP = """(element, text) => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([text], "mine.yaml"));
+    const dropped = type => !element.dispatchEvent(new DragEvent(type, {dataTransfer, bubbles: true, cancelable: true}));
+    return [dropped("dragover"), dropped("drop")];
+}"""
+
+
+def test_settings_dropped_anywhere_on_the_form_are_restored(open_page):
+    said, seed = open_page.locator("#settings-message"), open_page.get_by_label("Random seed")
+    for k, part in enumerate(("#settings .sr-section", "#setting-seed", "#load-settings button")):
+        assert open_page.locator(part).first.evaluate(DROP, f"seed: {70 + k}") == [True, True]
+        expect(said).to_contain_text("These are the settings of mine.yaml")
+        expect(seed).to_have_value(str(70 + k))
+    assert open_page.locator("#about").evaluate(DROP, "seed: 7") == [False, False]

@@ -2,4 +2,4 @@
 
 from pathlib import Path
 
-RUNS = Path(__file__).with_name("runs.js").read_text(encoding="utf-8")
+RUNS, RESTORE = (Path(__file__).with_name(f"{name}.js").read_text(encoding="utf-8") for name in ("runs", "restore"))

@@ -240,3 +240,41 @@ def test_settings_dropped_anywhere_on_the_form_are_restored(open_page):
         expect(said).to_contain_text("These are the settings of mine.yaml")
         expect(seed).to_have_value(str(70 + k))
     assert open_page.locator("#about").evaluate(DROP, "seed: 7") == [False, False]
+
+
+def luminance(colour: list[float]) -> float:
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in (part / 255 for part in colour)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+RING = """() => {
+    const focused = document.activeElement, name = focused.closest("[id]")?.id;
+    const ringed = [focused, focused.closest("label"), focused.closest(".wrap")];
+    const ring = ringed.find(element => element && getComputedStyle(element).outlineStyle === "solid" && getComputedStyle(element).opacity > 0);
+    const ofBody = focused === document.body, colours = text => text.match(/[0-9.]+/g).slice(0, 3).map(Number);
+    if (!ring) return [name, ofBody, 0, [0, 0, 0], [0, 0, 0]];
+    let behind = ring.parentElement;
+    while (/, 0\\)|transparent/.test(getComputedStyle(behind).backgroundColor)) behind = behind.parentElement;
+    const style = getComputedStyle(ring);
+    return [name, ofBody, parseFloat(style.outlineWidth), colours(style.outlineColor), colours(getComputedStyle(behind).backgroundColor)];
+}"""
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_whatever_has_the_focus_is_seen_to_have_it(open_page, colours):
+    open_page.emulate_media(color_scheme=colours)
+    open_page.reload()
+    expect(open_page.locator("#model")).to_contain_text("ready on cpu", timeout=SLOWEST)
+    faint, names = [], set()
+    for _ in range(30):
+        open_page.keyboard.press("Tab")
+        open_page.wait_for_timeout(200)  # colours fade in
+        name, left, width, ring, behind = open_page.evaluate(RING)
+        if left:
+            break
+        dark, light = sorted((luminance(ring), luminance(behind)))
+        names.add(name)
+        if width < 2 or (light + 0.05) / (dark + 0.05) < 3:
+            faint.append((name, width, ring, behind))
+    assert {"upload", "setting-pch_size", "setting-longest_side", "setting-adaptive_scheduler", "preset"} <= names
+    assert faint == []

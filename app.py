@@ -55,7 +55,7 @@ def build_page(
     """
     import gradio as gr
 
-    from utils.page import markup
+    from utils.page import markup, scripts
     from utils.page.batch_tab import BatchTab
     from utils.page.compare_tab import CompareTab
     from utils.page.endpoints import add_endpoints
@@ -73,7 +73,7 @@ def build_page(
 
     with GuardedBlocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
         with gr.Row(elem_classes="sr-head"):
-            gr.HTML(markup.heading(TITLE, EXPLANATION))
+            gr.HTML(markup.heading(TITLE, EXPLANATION), js_on_load=scripts.RUNS)
             model_line = gr.HTML(markup.model_line(shared.state, shared.settings), elem_id="model")
         model_error = gr.HTML(elem_id="model-error")
         with gr.Row():
@@ -85,7 +85,7 @@ def build_page(
                 with gr.Tab("Compare"):
                     compare = CompareTab(shared, sessions, single)
             with gr.Column(scale=1, min_width=280, elem_id="settings"):
-                gr.HTML(markup.section("Settings"))
+                gr.HTML(markup.section("Settings"), js_on_load=scripts.RESTORE)
                 panel = ModelsPanel(models or Models(shared, read_presets(DEFAULT_CONFIG.parent), may_change=False))
                 form = SettingsForm(shared, sessions)
         for tab in (single, batch, compare):

@@ -12,6 +12,7 @@ import gradio as gr
 
 from utils.models.downloading import readable_size
 from utils.page import describing, markup
+from utils.page.before_after import before_after, pair
 from utils.page.chosen import Chosen, choose, read
 from utils.page.clock import WAITING, Clock
 from utils.page.describing import wide_by_high
@@ -38,13 +39,13 @@ _PASTE = Path(__file__).with_name("paste.js").read_text(encoding="utf-8")
 
 @dataclass(frozen=True)
 class View:
-    """What is shown of a finished run, as HTML and addresses. folder: holds its files, among them `file`, the result; a quick look has none.
+    """What is shown of a finished run: HTML, and a `pair`. folder: holds its files, among them `file`, the result; a quick look has none.
 
     overrides: the settings that it was made with.
     """
 
     said: str
-    compared: tuple[str, str]
+    compared: dict[str, Any]
     why: str
     folder: Path
     file: Path | None
@@ -79,16 +80,7 @@ class SingleTab:
                 self._status = gr.HTML(markup.empty(_EMPTY), elem_id="status")
                 self._preview = gr.HTML(elem_id="preview")
                 self._view = gr.Radio([_RESULT, _LOOK], label="Shown here", visible=False, elem_id="view")
-                self._slider = gr.ImageSlider(
-                    label="Before: bicubic enlargement. After: the result.",
-                    show_label=False,
-                    format="png",
-                    interactive=False,
-                    visible=False,
-                    max_height=640,
-                    buttons=["fullscreen"],
-                    elem_id="comparison",
-                )
+                self._slider = before_after("comparison")
                 with gr.Column(visible=False) as self._files:
                     with gr.Row(elem_id="files"):
                         self._format = gr.Radio([kind.name for kind in OUTPUT_FORMATS], value="PNG", label="File format", elem_id="format")
@@ -305,7 +297,8 @@ class SingleTab:
         shown = display_size(after.size)
         if shown != after.size:
             words += f" The comparison shows a copy reduced to {wide_by_high(shown)}; the download is the full picture."
-        view = View(markup.success(words), comparison(before, after, folder), describing.why(plan, drawn, finished.timings), folder, file, overrides)
+        compared = pair(*comparison(before, after, folder), shown)
+        view = View(markup.success(words), compared, describing.why(plan, drawn, finished.timings), folder, file, overrides)
         return {**self._shown({**views, name: view}, name), **offered}
 
     def _offered(self, file: Path, notes: Sequence[str]) -> Updates:
@@ -371,7 +364,7 @@ class SingleTab:
             self._status: status or view.said,
             self._preview: "",
             self._view: gr.Radio(value=name, visible=len(views) > 1),
-            self._slider: gr.ImageSlider(view.compared, visible=True),
+            self._slider: view.compared,
             self._files: gr.Column(visible=view.file is not None),
             self._why: gr.Accordion(visible=True),
             self._reasons: view.why,
@@ -388,7 +381,7 @@ class SingleTab:
             self._status: status,
             self._preview: "",
             self._view: gr.Radio(visible=False),
-            self._slider: gr.ImageSlider(visible=False),
+            self._slider: None,
             self._files: gr.Column(visible=False),
             self._why: gr.Accordion(visible=False),
         }

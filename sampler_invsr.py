@@ -330,6 +330,7 @@ class InvSamplerSR:
 
         from utils.models.stopping import ask_whether_to_stop
         from utils.pictures.colour_profiles import from_srgb
+        from utils.pictures.gamut import beyond_srgb, put_back
         from utils.pictures.soundness import checked
         from utils.pictures.transparency import alpha_at_size
 
@@ -339,6 +340,8 @@ class InvSamplerSR:
             ask_whether_to_stop()
             values = sr[0].permute(1, 2, 0).cpu().numpy()
             rgb[top : top + len(values)] = from_srgb(values, picture.icc, rgb.dtype, colourless)
+        if (lost := beyond_srgb(picture)) is not None:
+            put_back(lost, rgb)
         alpha = None if picture.alpha is None else alpha_at_size(picture.alpha, plan.canvas_size, plan.output_size)
         return picture.resized(rgb, alpha)
 

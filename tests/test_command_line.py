@@ -38,10 +38,12 @@ def test_one_picture(tmp_path, capsys):
     assert Image.open(tmp_path / "out" / "a.png").size == (120, 80)
 
 
-def test_a_folder_that_is_there_may_be_called_like_a_picture(tmp_path):
+def test_a_folder_that_is_called_like_a_picture_is_said_to_be_one_where_it_is_new(tmp_path, capsys):
     source, out = picture(tmp_path / "a.png"), tmp_path / "out.jpg"
-    out.mkdir()
     assert main(["-i", str(source), "-o", str(out), *MODEL]) == 0 and (out / "a.png").exists()
+    assert "out.jpg is the name of a folder" in capsys.readouterr().err
+    assert main(["-i", str(source), "-o", str(out), *MODEL]) == 0
+    assert "is the name of a folder" not in capsys.readouterr().err
 
 
 def test_what_is_left_alone_is_told_from_what_is_made_also_through_a_pipe(tmp_path, capsys):
@@ -197,8 +199,6 @@ def test_ctrl_c_while_the_libraries_are_loaded_is_no_fault_of_theirs(tmp_path):
         (["-i", "bare", "-o", "out"], "holds no pictures"),
         (["-i", "a.png", "-o", "text.png"], "is a file"),
         (["-i", "a.png", "-o", "text.png/out"], "cannot be made"),
-        (["-i", "a.png", "-o", "out.jpg"], "out.jpg is the name of a picture, and there is no folder of that name; name a folder"),
-        (["-i", ".", "-o", "new/out.PNG", "--dry-run"], "new/out.PNG is the name of a picture"),
         (["-i", "x" * 300, "-o", "out"], "cannot be looked at"),
         (["-i", ".", "-o", "out", "pch_size=70"], "multiple of 16"),
         (["-i", "a.png", "-o", "."], "would take its place"),

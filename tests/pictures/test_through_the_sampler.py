@@ -20,12 +20,28 @@ MANIFEST = list(csv.DictReader((ODD / "manifest.csv").read_text().splitlines()))
 
 @pytest.mark.parametrize("icc", [DISPLAY_P3, PROPHOTO], ids=["Display P3", "ProPhoto"])
 def test_the_networks_see_srgb_and_the_result_has_its_own_colours(sampler, tmp_path, icc):
-    path = written(tmp_path / "photo.png", Image.fromarray(smooth(24, 32)), icc_profile=icc)
+    pixels = from_srgb(0.1 + 0.8 * smooth(24, 32).astype(np.float32) / 255, icc, np.dtype(np.uint8))
+    path = written(tmp_path / "photo.png", Image.fromarray(pixels), icc_profile=icc)
     (row,) = sampler.inference(path, tmp_path / "results")
     result = load(row.output, ENOUGH, 1)
     assert result.icc == icc
-    expected = from_srgb(sampler.upscale(to_srgb(smooth(24, 32), icc)).picture, icc, np.dtype(np.uint8))
+    expected = from_srgb(sampler.upscale(to_srgb(pixels, icc)).picture, icc, np.dtype(np.uint8))
     np.testing.assert_array_equal(result.rgb, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_colours_that_srgb_does_not_have_come_back(embedded_sampler, dtype):
+    """A wide gamut's green, whose red would rise from 0.1 to 0.47 by clipping, beside a colour that sRGB has, and the same at another size."""
+    pixels = np.empty((40, 48, 3), np.float32)
+    pixels[:, :24], pixels[:, 24:] = (0.1, 0.9, 0.1), (0.5, 0.4, 0.3)
+    picture = Picture(np.rint(pixels * np.iinfo(dtype).max).astype(dtype), icc=DISPLAY_P3)
+    for size, overrides in (((160, 192), {}), ((60, 72), {"sf": 1.5})):
+        result, _, _ = embedded_sampler.with_settings(**overrides)._upscale(picture, embedded_sampler.with_settings(**overrides).settings, None)
+        rgb = result.rgb / np.iinfo(dtype).max
+        assert rgb.shape == (*size, 3) and result.rgb.dtype == dtype
+        columns = size[1] // 2 - size[1] // 8
+        np.testing.assert_allclose(rgb[:, :columns].mean((0, 1)), pixels[0, 0], atol=3 / 255)
+        np.testing.assert_allclose(rgb[:, -columns:].mean((0, 1)), pixels[0, -1], atol=3 / 255)
 
 
 def test_grey_with_a_profile_stays_grey(sampler, tmp_path):

@@ -68,13 +68,16 @@ def _parser(default_config: Path) -> argparse.ArgumentParser:
 
 
 def _upscale_paths(make: type[InvSamplerSR], options: argparse.Namespace) -> int:
-    from utils.jobs.inputs import find_inputs
+    from utils.jobs.inputs import PICTURE_SUFFIXES, find_inputs
     from utils.jobs.job import Watcher
 
     if not options.input or not options.output:
         raise UserError("Name a picture or a folder with -i and a folder for the results with -o; --help tells more.")
     settings, how = make_settings(options.config, parse_assignments(options.settings)), _job_options(options)
-    inputs = find_inputs(Path(options.input), Path(options.output), how["recursive"])  # wrong paths are known before a model is loaded
+    output = Path(options.output)
+    inputs = find_inputs(Path(options.input), output, how["recursive"])  # wrong paths are known before a model is loaded
+    if output.suffix.lower() in PICTURE_SUFFIXES and not output.exists():  # whoever writes that may expect a file
+        _say(f"note: {output} is the name of a folder here; what is written goes into it.")
     sampler = _load(make, settings)
     if options.dry_run:
         print(sampler.forecast(options.input, options.output, **how))

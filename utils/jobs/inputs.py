@@ -34,8 +34,6 @@ def find_inputs(in_path: Path, out_folder: Path, recursive: bool = False) -> Inp
     try:
         if out_folder.exists() and not out_folder.is_dir():
             raise UserError(f"{out_folder} is a file; name a folder for the results.")
-        if not out_folder.exists() and out_folder.suffix.lower() in PICTURE_SUFFIXES:  # whoever writes that does not expect a folder of that name
-            raise UserError(f"{out_folder} is the name of a picture, and there is no folder of that name; name a folder for the results.")
         if not in_path.exists():
             raise UserError(f"{in_path} does not exist; name a picture or a folder of pictures.")
         if not in_path.is_dir():

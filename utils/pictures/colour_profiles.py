@@ -69,7 +69,7 @@ def to_srgb(pixels: np.ndarray, icc: bytes | None) -> np.ndarray:
     """[h, w, 3] of any depth, or CMYK [h, w, 4] (1 is full ink), with a usable profile -> [h, w, 3] float32 in [0,1].
 
     Without a profile, and with one that is sRGB's, the pixels as they are. Of a grey profile the three channels are equal.
-    Colours outside sRGB are clipped to it.
+    Colours outside sRGB are clipped to it; `gamut.py` keeps what that takes.
     """
     if icc is None or use(icc) is Use.SAME:
         return pixels

@@ -1,22 +1,14 @@
 // Two pictures over each other, of which the border shows more or less; a zoom moves both, and the border stays where it is in the window.
 const STEP = 1.25, CLOSEST = 4; // screen pixels for a pixel of the picture, at the most
-let border = 50, zoom = 1, right = 0.5, down = 0.5, shown = null, held = null;
-const inside = (value, low, high) => Math.min(Math.max(value, low), high);
+let border = 50, shown = null, held = null;
 const find = words => element.querySelector(words);
 
 function most() {
     return Math.max(CLOSEST, CLOSEST * (props.value?.width ?? 1) / (find(".sr-pair")?.clientWidth || 1));
 }
 
-function apply() {
-    zoom = inside(zoom, 1, most());
-    right = inside(right, 0.5 / zoom, 1 - 0.5 / zoom);
-    down = inside(down, 0.5 / zoom, 1 - 0.5 / zoom);
-    element.style.setProperty("--zoom", zoom);
-    element.style.setProperty("--across", 100 * (0.5 - right) + "%");
-    element.style.setProperty("--along", 100 * (0.5 - down) + "%");
+function follow() {
     element.style.setProperty("--border", border + "%");
-    element.classList.toggle("zoomed", zoom > 1);
     const slider = find("input");
     if (!slider) return;
     slider.value = border;
@@ -25,15 +17,6 @@ function apply() {
     find("[data-zoom=in]").disabled = zoom >= most();
     find(".sr-full").hidden = !document.fullscreenEnabled;
     find(".sr-full").textContent = document.fullscreenElement ? "Leave full screen" : "Full screen";
-}
-
-// What is under the pointer stays there.
-function zoomTo(wanted, x = 0.5, y = 0.5) {
-    const before = zoom;
-    zoom = inside(wanted, 1, most());
-    right += (x - 0.5) * (1 / before - 1 / zoom);
-    down += (y - 0.5) * (1 / before - 1 / zoom);
-    apply();
 }
 
 function pan(across, along) {
@@ -98,10 +81,10 @@ element.addEventListener("keydown", event => {
     else zoomTo(event.key === "-" ? zoom / STEP : zoom * STEP);
 });
 
-function follow() {
+function show() {
     const address = props.value?.after?.url ?? null;
     if (address !== shown) [shown, zoom, right, down, held] = [address, 1, 0.5, 0.5, null];
     apply();
 }
-watch("value", follow);
-follow();
+watch("value", show);
+show();

@@ -22,6 +22,7 @@ from utils.page.errors import explained, not_started
 from utils.page.events import FOLLOWING, LIGHT, Updates
 from utils.page.place import PlacePicker
 from utils.page.running import LOOK_SIDE, Finished, News, quick_look, upscale
+from utils.page.scripts import ZOOM
 from utils.page.sessions import COMPARISON, Sessions, session_of
 from utils.page.settings_form import SettingsForm
 from utils.page.shared_sampler import SharedSampler
@@ -64,7 +65,7 @@ class CompareTab:
                 self._cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel-compare")
             with gr.Column(scale=7, min_width=320):
                 self._status = gr.HTML(markup.empty(_EMPTY), elem_id="compare-status")
-                self._sheet = gr.HTML(None, html_template=_TEMPLATE, js_on_load=_LIVING, elem_id="sheet")
+                self._sheet = gr.HTML(None, html_template=_TEMPLATE, js_on_load=ZOOM + _LIVING, elem_id="sheet")
                 self._download = gr.DownloadButton("Download the sheet", visible=False, elem_id="download-sheet")
                 self._files = gr.File(label="The results", file_count="multiple", interactive=False, visible=False, elem_id="compared-files")
         single.take_from(self._upload)

@@ -1,5 +1,5 @@
-"""Scripts for the page as a whole, each for the `js_on_load` of something that is there from the beginning to the end."""
+"""Scripts for `js_on_load`: two for all of the page, on something that is always there, and what views of pictures have in common."""
 
 from pathlib import Path
 
-RUNS, RESTORE = (Path(__file__).with_name(f"{name}.js").read_text(encoding="utf-8") for name in ("runs", "restore"))
+RUNS, RESTORE, ZOOM = (Path(__file__).with_name(f"{name}.js").read_text(encoding="utf-8") for name in ("runs", "restore", "zoom"))

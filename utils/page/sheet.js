@@ -1,27 +1,10 @@
 // All pictures of the sheet are seen at one zoom and in one place, so that like is compared with like.
-let zoom = 1, right = 0.5, down = 0.5, shown = null;
-const inside = (value, low, high) => Math.min(Math.max(value, low), high);
+let shown = null;
 const most = () => Number(element.querySelector(".sr-zoom input")?.max ?? 1);
 
-function apply() {
-    zoom = inside(zoom, 1, most());
-    right = inside(right, 0.5 / zoom, 1 - 0.5 / zoom);
-    down = inside(down, 0.5 / zoom, 1 - 0.5 / zoom);
-    element.style.setProperty("--zoom", zoom);
-    element.style.setProperty("--across", 100 * (0.5 - right) + "%");
-    element.style.setProperty("--along", 100 * (0.5 - down) + "%");
-    element.classList.toggle("zoomed", zoom > 1);
+function follow() {
     const slider = element.querySelector(".sr-zoom input");
     if (slider) slider.value = zoom;
-}
-
-// What is under the pointer stays there.
-function zoomTo(wanted, x = 0.5, y = 0.5) {
-    const before = zoom;
-    zoom = inside(wanted, 1, most());
-    right += (x - 0.5) * (1 / before - 1 / zoom);
-    down += (y - 0.5) * (1 / before - 1 / zoom);
-    apply();
 }
 
 function pointed(event, view) {
@@ -65,10 +48,10 @@ element.addEventListener("keydown", event => {
     apply();
 });
 
-function follow() {
+function show() {
     const value = props.value;
     if (value && value.run !== shown) [shown, zoom, down, right] = [value.run, 1, ...value.spot];
     apply();
 }
-watch("value", follow);
-follow();
+watch("value", show);
+show();

@@ -111,7 +111,7 @@ def launch(
     from starlette.middleware import Middleware
 
     from utils.page.theme import STYLE, theme
-    from utils.page.uploads import NoForeignAddresses
+    from utils.page.uploads import NoForeignAddresses, RefusedUploadsLogged
 
     _go_round_proxies(host)
     try:
@@ -124,7 +124,7 @@ def launch(
                 inbrowser=False,
                 share=share,
                 auth=logins,
-                app_kwargs={"middleware": [Middleware(NoForeignAddresses)]},
+                app_kwargs={"middleware": [Middleware(NoForeignAddresses), Middleware(RefusedUploadsLogged)]},
                 max_threads=MOST_WAITING + LIGHT_THREADS,
                 max_file_size=LARGEST_UPLOAD,
                 allowed_paths=[],

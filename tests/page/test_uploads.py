@@ -2,12 +2,13 @@
 
 import asyncio
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from utils.page.uploads import NoForeignAddresses, uploaded
+from utils.page.uploads import NoForeignAddresses, RefusedUploadsLogged, uploaded
 from utils.planning.errors import UserError
 
 
@@ -90,3 +91,22 @@ def test_pages_of_other_servers_are_not_fetched_for_anybody(path, passes):
     with ThreadPoolExecutor(1) as thread:  # in the main one a browser's event loop may be running
         thread.submit(asyncio.run, asked).result()
     assert sent[0] == ("passed" if passes else 403)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "logged"), [("/gradio_api/upload", 413, True), ("/gradio_api/upload", 200, False), ("/other", 404, False)]
+)
+def test_an_upload_that_is_refused_is_a_line_in_the_log_with_a_request_id(caplog, path, status, logged):
+    sent = []
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": status})
+
+    async def send(message):
+        sent.append(message["status"])
+
+    asked = RefusedUploadsLogged(app)({"type": "http", "path": path, "headers": []}, None, send)  # type: ignore[arg-type]
+    with caplog.at_level("INFO"), ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, asked).result()
+    assert sent == [status]
+    assert bool(re.search(r"request [0-9a-f]{8} failed: An upload was refused with status 413", caplog.text)) is logged

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import gradio as gr
 from gradio_client.utils import is_file_obj_with_meta, traverse
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from utils.page.errors import explained
 from utils.planning.errors import UserError
@@ -57,6 +57,21 @@ class NoForeignAddresses:
             await PlainTextResponse("This server gives out its own files only.", status_code=403)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+
+class RefusedUploadsLogged:
+    """Middleware for that an upload which Gradio refuses, for its size say, is a line in the log like every other failure."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def watched(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] >= 400 and scope["path"].rstrip("/").endswith("/upload"):
+                explained(UserError(f"An upload was refused with status {message['status']}; 413 is one that is too large."))
+            await send(message)
+
+        await self._app(scope, receive, watched)
 
 
 def _within(block: Any, value: Any) -> Any:

@@ -199,6 +199,46 @@ def test_no_path_of_the_server_and_no_address_is_opened_for_anybody(served, pict
     assert asked == []
 
 
+def sent(address: str, function: int, data: list[Any], session: str) -> dict[str, Any]:
+    """What the page answers when an event of it is called as its browser does."""
+    body = json.dumps({"fn_index": function, "data": data, "session_hash": session}).encode()
+    request = urllib.request.Request(f"{address}gradio_api/run/predict", body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as refusal:
+        return json.load(refusal)
+
+
+def test_no_event_of_the_page_opens_gives_out_or_deletes_a_file_of_the_server(served, tmp_path):
+    address, _ = served
+    secret, painted = tmp_path / "secret.txt", tmp_path / "painted.png"
+    secret.write_text("the operator's own")
+    Image.new("RGB", (8, 8)).save(painted)
+    with urllib.request.urlopen(f"{address}config") as answer:
+        config = json.load(answer)
+    kinds = {component["id"]: component["type"] for component in config["components"]}
+    doors = [(event, [kinds[part] for part in event["inputs"]]) for event in config["dependencies"] if not event["queue"]]
+    files = [
+        {"path": str(path), "orig_name": name, **meta}
+        for path, name in ((secret, "a.svg"), (painted, "a.png"), (f"{address}config", "a.svg"))
+        for meta in ({}, {"meta": META}, {"meta": {}}, {"url": "data:,"})
+    ]
+    tried = 0
+    for event, inputs in doors:
+        if inputs and set(inputs) <= {"file", "image"}:
+            for file in files:
+                for given in (file, [file]):
+                    answer = sent(address, event["id"], [given], "intruder")
+                    assert "must be a file that was uploaded to this server" in answer["error"]
+                    tried += 1
+    assert tried >= 4 * 2 * len(files)  # where pictures are chosen, pasted, photographed and compared
+    with urllib.request.urlopen(f"{address}gradio_api/heartbeat/intruder") as heart:  # and the visitor leaves
+        heart.read(1)
+    time.sleep(1)
+    assert secret.exists() and painted.exists()
+
+
 def test_a_run_that_waits_tells_its_place_and_one_that_is_cancelled_stops(served, client, picture):
     address, shared = served
     OrderedSampler.gate.clear()

@@ -7,6 +7,7 @@ import pytest
 
 from utils.page import sessions as sessions_module
 from utils.page.sessions import Sessions
+from utils.planning.errors import UserError
 
 
 def upload(root: Path, name: str) -> Path:
@@ -43,6 +44,19 @@ def test_leaving_deletes_the_sessions_files_stops_its_run_and_nothing_else(tmp_p
     assert (mine.exists(), folders[0].exists()) == (False, False)
     assert (theirs.exists(), folders[1].exists()) == (True, True)
     assert not sessions.run_stop("they").is_set()
+
+
+def test_a_file_outside_of_the_folder_is_nobodys_upload_and_stays(tmp_path):
+    root, outside = tmp_path / "root", tmp_path / "outside.png"
+    root.mkdir()
+    outside.touch()
+    (root / "link.png").symlink_to(outside)
+    sessions = Sessions(root)
+    for path in (outside, root / ".." / "outside.png", root / "link.png"):
+        with pytest.raises(UserError, match="must be a file that was uploaded"):
+            sessions.own_upload("me", path)
+    sessions.leave("me")
+    assert outside.exists()
 
 
 def test_a_file_that_two_visitors_uploaded_stays_until_both_have_left(tmp_path):

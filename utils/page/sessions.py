@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from utils.planning.errors import UserError
+
 if TYPE_CHECKING:
     import gradio as gr
 
@@ -55,7 +57,10 @@ class Sessions:
             return folder
 
     def own_upload(self, session_id: str, path: Path) -> None:
-        """Have an uploaded file deleted with the session."""
+        """Have an uploaded file deleted with the session. UserError if it lies elsewhere than uploads do."""
+        path = path.resolve()
+        if not path.is_relative_to(self._root.resolve()):
+            raise UserError("A picture must be a file that was uploaded to this server; what is elsewhere is never deleted.")
         with self._lock:
             self._session(session_id).uploads[path] = _identity(path)
 

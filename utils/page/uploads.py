@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import gradio as gr
-from gradio_client.utils import is_file_obj_with_meta, traverse
+from gradio_client.utils import is_file_obj, traverse
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -40,7 +40,8 @@ class GuardedBlocks(gr.Blocks):
     """Blocks that look at requests before Gradio does, which would fetch addresses of files, and fail at a number too large for its slider."""
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False) -> list[Any]:
-        checked = traverse(inputs, _checked, is_file_obj_with_meta)
+        # Whatever else it has: Gradio looks at those with `meta` only, and hands the others to components that open them, as that for pictures does.
+        checked = traverse(inputs, _checked, is_file_obj)
         known = [state[block._id] if state and block._id in state and not block.stateful else block for block in block_fn.inputs]
         within = [_within(block, value) for block, value in zip(known, checked, strict=False)] + checked[len(known) :]
         return await super().preprocess_data(block_fn, within, state, explicit_call)

@@ -350,6 +350,18 @@ def test_the_picture_is_measured_without_its_padding(sampler, photo):
     assert plan.lq_size == (64, 96) and plan.complexity == sampler.measure(photo[:20, :90]).complexity
 
 
+@pytest.mark.parametrize("size", [(61, 75), (60, 75), (75, 60)])
+def test_smart_chopping_covers_pictures_of_odd_sizes(photo, size):
+    """The embedded model takes them as they are: without padding to even sizes."""
+    embedded = InvSamplerSR({"device": "cpu", "dtype": "float32"})
+    picture = photo[: size[0], : size[1]]
+    result = embedded.upscale(picture, pch_size=32, smart_chopping=True)
+    assert result.plan.lq_size == size and result.picture.shape == (4 * size[0], 4 * size[1], 3)
+    whole = embedded.upscale(picture, pch_size=80)
+    for side in (np.s_[-8:], np.s_[:, -8:]):
+        assert np.abs(result.picture[side].astype(int) - whole.picture[side]).mean() < 10
+
+
 @pytest.mark.parametrize("candidates", ["steps", "seeds"])
 def test_fusion_runs_the_networks_for_its_candidates(sampler, photo, candidates):
     seen = []

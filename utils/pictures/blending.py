@@ -68,6 +68,7 @@ class Canvas:
         done, box = bottom - self._top, self._box
         if done <= 0:
             return
+        assert done <= self._sums.shape[2], "no tile covers the last rows"
         blended = (self._sums[:, :, :done] / self._weights[:, :, :done])[..., box.left : box.right]
         first, last = max(self._top, box.top), min(bottom, box.bottom)
         if first < last:

@@ -41,11 +41,11 @@ BOTH_TRIED = 2
 def smart_tiles(
     lq_size: tuple[int, int], origin: tuple[int, int], patch: int, complexity_map: ComplexityMap, min_overlap: float, max_overlap: float
 ) -> list[Box]:
-    """patch x patch tiles over a padded picture of `lq_size` (multiples of 2, at least `patch`), in reading order.
+    """patch x patch tiles over a padded picture of `lq_size` (at least `patch` a side), in reading order.
 
     origin: row and column of the padded picture where the picture, and the map, starts. min_overlap, max_overlap: of regions of complexity 0 and 1,
     in parts of a tile; a pixel's region is as large as a tile. Never more tiles than `fixed_tiles` at max_overlap; where nothing is saved, its grid,
-    evenly spread. Starts are multiples of 2 where max_overlap lets them.
+    evenly spread. Starts are multiples of 2 where the sizes and max_overlap let them.
     """
     fewest, most = (count_fixed_tiles(lq_size, patch, overlap) for overlap in (min_overlap, max_overlap))
     if fewest == most:
@@ -150,7 +150,8 @@ class _Demands:
 def _demands(size: tuple[int, int], edges: tuple[np.ndarray, np.ndarray], patch: int, margins: np.ndarray) -> _Demands:
     rows, columns = edges[0][:, None], edges[1]
     cells = np.stack([margins, margins - rows[:-1], margins + rows[1:], margins - columns[:-1], margins + columns[1:]])
-    return _Demands(cells, edges, size, patch, unit=2 if patch - 2 * margins.max() >= 2 else 1)
+    by_two = patch - 2 * margins.max() >= 2 and all((side - patch) % 2 == 0 for side in size)  # or the last tiles would not reach the far border
+    return _Demands(cells, edges, size, patch, unit=2 if by_two else 1)
 
 
 class _Cover(NamedTuple):

@@ -15,6 +15,7 @@ import torch
 from sampler_invsr import InvSamplerSR
 from tests.conftest import PROJECT
 from tests.jobs.enlarging import Enlarger, picture, pictures, run
+from utils.pictures.rows import new_rows
 from utils.planning.errors import UserError
 
 
@@ -60,6 +61,19 @@ def test_a_disk_that_is_full_from_the_start_is_one_sentence(tmp_path, small_disk
     with pytest.raises(UserError, match="No space left"):
         run(tmp_path / "in" / "a.png", small_disk)
     assert pictures(small_disk).keys() == {"filler"}
+
+
+def test_a_full_disk_for_temporary_files_costs_the_picture_that_needs_it_and_no_other(tmp_path, small_disk, monkeypatch):
+    for k in range(3):
+        picture(tmp_path / "in" / f"{k}.png", k, (10 + k, 8))
+
+    def take_room(size):
+        if size == (11, 8):
+            new_rows((1, 3, 1000, 1000), torch.device("cpu"), on_disk=True)
+
+    monkeypatch.setattr("tempfile.tempdir", str(small_disk))
+    rows = run(tmp_path / "in", tmp_path / "out", Enlarger(before=take_room))
+    assert [row.status for row in rows] == ["done", "failed", "done"] and "TMPDIR" in rows[1].message
 
 
 def test_a_disk_that_cannot_be_written_is_one_sentence(tmp_path, small_disk):

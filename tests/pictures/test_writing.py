@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.pictures.picture_files import ENOUGH, SRGB, header_of, noise, round_trip
+from utils.jobs.output_folder import is_disk_full
 from utils.pictures.picture import Picture, to_array
 from utils.pictures.provenance import made_by_us
 from utils.pictures.reading import load
@@ -205,6 +206,14 @@ def test_an_alpha_that_hides_nothing_does_not_forbid_jpeg(tmp_path):
 def test_a_picture_too_long_for_a_format_is_refused_in_a_sentence(tmp_path):
     with pytest.raises(UserError, match="A WebP file holds at most 16383 pixels a side; choose PNG or TIFF"):
         save(Picture(np.zeros((2, 16384, 3), np.uint8)), tmp_path / "result.webp", {})
+
+
+def test_no_room_for_the_temporary_file_of_a_tiff_names_its_folder_and_not_that_of_the_result(tmp_path, monkeypatch):
+    monkeypatch.setattr("utils.pictures.tiff_encoding._MOST_IN_MEMORY", 1)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(UserError, match=r"temporary file of a large TIFF cannot be written in .*gone.*TMPDIR") as refusal:
+        save(Picture(noise(4, 4, 3)), tmp_path / "result.tif", {})
+    assert not is_disk_full(refusal.value) and list(tmp_path.iterdir()) == []
 
 
 def test_other_files_are_replaced_only_when_asked(tmp_path):

@@ -2,13 +2,11 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import IO, Protocol
 
 import torch
 
-from utils.planning.errors import UserError
+from utils.pictures.temporary_files import errors_explained
 
 
 class Rows(Protocol):
@@ -51,7 +49,8 @@ class RowsOnDisk:
         batch, channels, h, w = shape
         self._row_bytes = 4 * w
         self._bytes = batch * channels * h * self._row_bytes
-        with self._errors_explained():
+        self._called = f"A temporary file of {self._bytes / 1e9:.1f} GB"
+        with errors_explained(self._called):
             self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as this does)
             _reserve(self._file, self._bytes)
 
@@ -64,7 +63,7 @@ class RowsOnDisk:
         return rows.to(self.device)
 
     def write(self, top: int, rows: torch.Tensor) -> None:
-        with self._errors_explained():
+        with errors_explained(self._called):
             for index, plane in enumerate(rows.cpu().flatten(0, 1)):
                 self._go_to(index, top)
                 self._file.write(plane.contiguous().numpy().data)
@@ -72,17 +71,6 @@ class RowsOnDisk:
     def _go_to(self, index: int, row: int) -> None:
         """To a row of one of the B x C planes, which lie one after the other."""
         self._file.seek((index * self.shape[2] + row) * self._row_bytes)
-
-    @contextmanager
-    def _errors_explained(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            where = f" in {tempfile.tempdir}" if tempfile.tempdir else ""  # of which there is none where no disk has room
-            raise UserError(
-                f"A temporary file of {self._bytes / 1e9:.1f} GB cannot be written{where} ({error.strerror or error});"
-                " make room there, or set the environment variable TMPDIR to a folder that has it."
-            ) from error
 
 
 def _reserve(file: IO[bytes], size: int) -> None:

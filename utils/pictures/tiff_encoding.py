@@ -11,6 +11,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from utils.pictures.metadata import EXIF_BLOCK, Dpi
 from utils.pictures.stored_pixels import StoredPixels
+from utils.pictures.temporary_files import errors_explained
 from utils.planning.errors import UserError
 
 _GPS_BLOCK = 0x8825
@@ -26,7 +27,8 @@ def write(stream: IO[bytes], pixels: StoredPixels, icc: bytes | None, exif: Imag
     h, w, channels = pixels.shape
     rows = max(_STRIP_BYTES // (w * channels * pixels.dtype.itemsize), 1)
     with tempfile.SpooledTemporaryFile(_MOST_IN_MEMORY) as strips:  # the directory, which comes first, says where they are
-        sizes = [strips.write(_compressed(pixels[slice(start, start + rows)])) for start in range(0, h, rows)]
+        with errors_explained("The temporary file of a large TIFF"):
+            sizes = [strips.write(_compressed(pixels[slice(start, start + rows)])) for start in range(0, h, rows)]
         if sum(sizes) > _LARGEST:
             raise UserError("A TIFF file holds at most 4 GB; choose PNG for this result.")
         tags = ImageFileDirectory_v2()

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from sampler_invsr import InvSamplerSR
 from tests.conftest import PIPELINE_TINY, PROJECT
+from utils.jobs.fingerprints import model_hash
 from utils.models import model_files, model_loading
 from utils.models.conditioning import KEPT_PROMPTS, TextConditioner
 from utils.models.device import choose_device, choose_dtype, choose_vae_dtype
@@ -354,6 +355,22 @@ def test_other_shapes_and_timesteps_of_one_checkpoint_are_other_models(tiny_conf
     assert not torch.equal(other.sample_patches(lq), first.sample_patches(lq))
     (tmp_path / "config.json").write_text(json.dumps({"config": SHAPE, "timesteps": [1, 250]}))
     assert loaded(tiny_config, bare).spec.timesteps == (1, 250) and first.spec.timesteps == (1, 1000)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")])
+@pytest.mark.parametrize("place", ["load_part", "sample"])
+def test_a_model_that_does_not_fit_into_memory_is_one_plain_sentence(tiny_config, model, monkeypatch, error, place):
+    def fail(*arguments, **names):
+        raise error
+
+    monkeypatch.setattr(model_loading, place, fail)
+    assert "does not fit into the memory of cpu; free some" in refused(tiny_config, model)
+
+
+def test_what_decides_pixels_beside_the_weights_is_part_of_a_models_hash(tiny_config, model):
+    before = model_hash(made_from(tiny_config, model)._model)
+    write_json(model / "vae" / "config.json", scaling_factor=0.5)
+    assert model_hash(made_from(tiny_config, model)._model) != before
 
 
 def test_models_load_once_and_are_shared(tiny_config, sampler):

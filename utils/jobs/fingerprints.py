@@ -60,12 +60,14 @@ def data_hash(data: Mapping[str, Any]) -> str:
 
 
 def model_hash(model: Model) -> str:
-    """SHA-256 of the weights of all networks as they are in memory; computed once for a model. (A text encoder has left by then.)"""
+    """SHA-256 of the shapes and weights of all networks as they are in memory; computed once for a model. (A text encoder has left by then.)"""
     import torch
 
     if model not in _of_models:
         digest = hashlib.sha256(json.dumps(dict(model.denoiser.scheduler_config), sort_keys=True, default=str).encode())
         for network in (model.denoiser.noise_predictor, model.denoiser.vae, model.denoiser.unet):
+            shape = {name: value for name, value in network.config.items() if not name.startswith("_")}  # the others say where it was read from
+            digest.update(json.dumps(shape, sort_keys=True, default=str).encode())
             for name, weights in sorted(network.state_dict().items()):
                 digest.update(f"{name} {weights.dtype} {list(weights.shape)}".encode())
                 digest.update(weights.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

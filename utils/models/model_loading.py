@@ -21,7 +21,7 @@ from utils.models.part_loading import load_part, load_scheduler_config
 from utils.models.predictor_loading import PredictorFiles, load_noise_predictor, read_predictor_files
 from utils.models.stopping import make_stoppable
 from utils.models.wavelet_latents import WaveletLatents
-from utils.planning.errors import UserError
+from utils.planning.errors import UserError, is_out_of_memory
 from utils.planning.model_spec import RESNET, WAVELETS, ModelSpec, read_config, read_model_spec
 from utils.planning.settings import Settings
 
@@ -66,8 +66,20 @@ def load_model(settings: Settings, announce: Callable[[str], None], on_download:
         key = folder, predictor.weights, shape, predictor.timesteps, device, dtype
         model = _loaded.get(key)
         if model is None:
-            model = _loaded[key] = _load(settings, folder, predictor, device, dtype)
+            model = _loaded[key] = _load_within_memory(settings, folder, predictor, device, dtype)
         return model
+
+
+def _load_within_memory(settings: Settings, folder: Path, predictor: PredictorFiles, device: torch.device, dtype: torch.dtype) -> Model:
+    try:
+        return _load(settings, folder, predictor, device, dtype)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        name = str(dtype).removeprefix("torch.")
+        raise UserError(
+            f"The model {folder.name} in {name} does not fit into the memory of {device}; free some, or choose another device, dtype or model."
+        ) from error
 
 
 def _load(settings: Settings, folder: Path, predictor: PredictorFiles, device: torch.device, dtype: torch.dtype) -> Model:
@@ -107,9 +119,9 @@ def _try_out(model: Model, conditioning: Conditioning) -> None:
     try:
         with torch.no_grad():
             rgb = sample(model.denoiser, lq, [model.spec.timesteps[1]], BOTH_SIDES, conditioning, "mean")
-    except torch.OutOfMemoryError:
-        raise
     except Exception as error:  # each network fails in its own way on what the others give it
+        if is_out_of_memory(error):
+            raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:150].rstrip(".")
         raise UserError(f"The parts of the model {name} do not work together ({reason}); use files that belong together.") from error
     if rgb.shape[-2:] != (side * model.spec.scale, side * model.spec.scale):

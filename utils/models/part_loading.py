@@ -10,7 +10,7 @@ from diffusers import EulerDiscreteScheduler
 from diffusers.utils import logging as diffusers_logging
 from safetensors import SafetensorError, safe_open
 
-from utils.planning.errors import UserError
+from utils.planning.errors import UserError, is_out_of_memory
 from utils.planning.model_spec import read_config
 from utils.planning.schedule import HIGHEST_TIMESTEP
 
@@ -52,9 +52,9 @@ def load_part(kind: Any, folder: Path, **precision: torch.dtype) -> Any:
                 output_loading_info=True,
                 **precision,
             )
-    except (torch.OutOfMemoryError, MemoryError):
-        raise
     except Exception as error:  # the libraries raise many kinds for configurations that make no network
+        if is_out_of_memory(error):
+            raise
         raise _unusable(folder, "its config.json and its weights do not make a network") from error
     fault = first_fault(found["missing_keys"], found["unexpected_keys"], found["mismatched_keys"])
     if fault:

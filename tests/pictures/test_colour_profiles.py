@@ -132,6 +132,11 @@ def test_what_a_profile_is_good_for(icc, expected):
     assert use(icc) is expected
 
 
+def test_profiles_that_are_too_large_are_not_kept():
+    kept = colour_profiles._found_use.cache_info().currsize
+    assert use(bytes(2**22 + 1)) is Use.NONE and colour_profiles._found_use.cache_info().currsize == kept
+
+
 @pytest.mark.parametrize("place", range(0, len(COARSE_TABLE), 9973))
 def test_damaged_profiles_raise_nothing(place):
     for icc in (COARSE_TABLE, ADOBE_RGB, CMYK_TABLE, LINEAR_GREY):

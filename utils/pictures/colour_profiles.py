@@ -37,11 +37,16 @@ def space(icc: bytes) -> str | None:
     return _SPACES.get(icc[16:20]) if len(icc) >= 132 and icc[36:40] == b"acsp" else None
 
 
-@lru_cache(maxsize=32)
 def use(icc: bytes) -> Use:
+    """What can be done with the profile."""
+    return Use.NONE if len(icc) > _LARGEST else _found_use(icc)
+
+
+@lru_cache(maxsize=32)
+def _found_use(icc: bytes) -> Use:
     """What can be done with the profile, found by trying."""
     name = space(icc)
-    if name is None or len(icc) > _LARGEST or struct.unpack_from(">I", icc)[0] > len(icc):
+    if name is None or struct.unpack_from(">I", icc)[0] > len(icc):
         return Use.NONE
     levels = np.linspace(0, 1, 33 if name == "gray" else 9, dtype=np.float32)
     samples = np.stack(np.meshgrid(*[levels] * _CHANNELS[name], indexing="ij"), -1).reshape(1, -1, _CHANNELS[name])

@@ -8,7 +8,6 @@ import tifffile
 from PIL import Image
 
 from utils.pictures.decoding import Pixels, described, finished, kept_xmp
-from utils.pictures.metadata import orientation_of
 from utils.pictures.picture import Picture
 from utils.pictures.unreadable import Unreadable
 
@@ -39,10 +38,6 @@ class WideTiff:
         self._stream.seek(0)
         exif.load_from_fp(self._stream)
         return exif
-
-    def orientation(self) -> int:
-        """1 to 8, as EXIF has it."""
-        return orientation_of(self.exif())
 
     def picture(self, notes: list[str]) -> Picture:
         """The decoded page. Raises what the decoder raises, and Unreadable."""

@@ -88,7 +88,7 @@ class Chopping:
         128,
         "side of a tile, in pixels of the input",
         low=1,
-        high=16384,
+        high=2048,
         label="Chopping size",
         section=BASICS,
         usual=(64, 96, 128, 192, 256, 384, 512),

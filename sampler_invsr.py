@@ -361,7 +361,11 @@ class InvSamplerSR:
 
     def is_huge(self, picture: Picture) -> bool:
         """Whether a job should have no other result like that of this picture in memory at the same time."""
-        return is_huge(math.prod(target_size(picture.size, self.settings.basesr)))
+        return is_huge(math.prod(self.output_size(picture)))
+
+    def output_size(self, picture: Picture) -> tuple[int, int]:
+        """(h, w) of the result."""
+        return target_size(picture.size, self.settings.basesr)
 
     def upscaled(self, picture: Picture, on_tile: OnProgress) -> Upscaled:
         """A job's second step: the result, with the texts that say how it was made."""

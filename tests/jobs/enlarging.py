@@ -26,6 +26,9 @@ class Enlarger:
     def is_huge(self, picture):
         return picture.size[0] * picture.size[1] > self.most_pixels
 
+    def output_size(self, picture):
+        return picture.size[0] * 4, picture.size[1] * 4
+
     def upscaled(self, picture, on_tile):
         self.before(picture.size)
         on_tile(1, 2, None)

@@ -6,6 +6,8 @@ import random
 import shutil
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -231,6 +233,40 @@ def test_a_result_that_somebody_changed_is_spared_unless_allowed(source, tmp_pat
     assert Image.open(result).size == (20, 24)
 
 
+def kill_while_writing(source, out, monkeypatch, moment, **options):
+    """A job that ends where `moment` is called, as if the machine had lost its power."""
+
+    def fail(*arguments, **names):
+        raise SystemExit
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(moment, fail)
+        run(source, out, **options)
+
+
+def test_after_a_kill_only_what_this_program_made_is_replaced(source, tmp_path, monkeypatch):
+    out, picture_path = tmp_path / "out", source / "b.png"
+    kill_while_writing(picture_path, out, monkeypatch, "utils.pictures.writing.encode")
+    (out / "b.png").write_bytes(b"somebody's")
+    with pytest.raises(UserError, match="was not made by this program"):
+        run(picture_path, out)
+    (out / "b.png").unlink()
+    (row,) = run(picture_path, out)
+    kill_while_writing(picture_path, out, monkeypatch, "utils.pictures.writing.encode", upscaler=Enlarger(seed=2))
+    Image.open(row.output).crop((0, 0, 3, 3)).save(row.output)
+    with pytest.raises(UserError, match="was changed after it was made"):
+        run(picture_path, out, Enlarger(seed=2))
+    assert Image.open(row.output).size == (3, 3)
+
+
+def test_a_result_that_nobody_could_note_is_known_for_ours(source, tmp_path, monkeypatch):
+    out, picture_path = tmp_path / "out", source / "b.png"
+    kill_while_writing(picture_path, out, monkeypatch, "utils.jobs.job.Job._settled", keep_metadata=False)
+    assert (out / "b.png").exists() and '"done"' not in (out / "manifest.jsonl").read_text()
+    (row,) = run(picture_path, out, keep_metadata=False)
+    assert row.status == "done"
+
+
 def test_a_failure_to_write_does_not_make_a_strangers_file_ours(source, tmp_path):
     transparent = source / "c.png"
     Image.new("RGBA", (4, 4)).save(transparent)
@@ -339,21 +375,20 @@ def test_of_huge_results_there_is_one_in_memory_and_they_are_those_of_any_job(tm
 
 # ---- before it is run ----
 
+PLAN: Any = SimpleNamespace(output_size=(24, 20), tile_count=3)
+
 
 def test_a_forecast_tells_what_would_be_done_and_writes_nothing(source, tmp_path):
     from utils.jobs.forecast import forecast
 
-    class Plan:
-        output_size, tile_count = (24, 20), 3
-
-    ahead = forecast(job(source, tmp_path / "out"), lambda path: Plan)
+    ahead = forecast(job(source, tmp_path / "out"), lambda path: PLAN)
     assert not (tmp_path / "out").exists() and ahead.seconds is None
     assert str(ahead).splitlines()[-1].startswith("3 of 3 files to upscale: 9 tiles, 0.0 megapixels of results, how long that takes is known when")
     run(source, tmp_path / "out")
     picture(source / "c.png")
     (source / "d.png").symlink_to(source / "c.png")
     before = tree(tmp_path / "out")
-    ahead = forecast(job(source, tmp_path / "out"), lambda path: Plan)
+    ahead = forecast(job(source, tmp_path / "out"), lambda path: PLAN)
     assert tree(tmp_path / "out") == before and ahead.seconds > 0
     lines = str(ahead).splitlines()
     assert "unchanged" in lines[0] and "c.png -> c.png: 20 x 24 pixels, 3 tiles" in lines[3] and "would fail" in lines[4]
@@ -368,13 +403,34 @@ def test_a_quick_forecast_goes_by_what_was_noted_and_reads_no_file(source, tmp_p
     (tmp_path / "out" / "c.png").write_bytes(b"a file of somebody else")
     monkeypatch.setattr("utils.jobs.fingerprints.file_hash", lambda path: pytest.fail("read"))
     monkeypatch.setattr("utils.jobs.job.file_hash", lambda path: pytest.fail("read"))
-    ahead = quick_forecast(job(source, tmp_path / "out"), lambda path: "a plan", 10)  # type: ignore[arg-type, return-value]
+    ahead = quick_forecast(job(source, tmp_path / "out"), lambda path: PLAN, 10)
     said = {file.input.name: (file.plan, file.message) for file in ahead}
-    assert said["a.jpg"] == said["b.png"] == (None, "done before and unchanged.") and said["a.png"] == ("a plan", "")
+    assert said["a.jpg"] == said["b.png"] == (None, "done before and unchanged.") and said["a.png"] == (PLAN, "")
     assert "was not made by this program" in said["c.png"][1]
-    assert len(quick_forecast(job(source, tmp_path / "out"), lambda path: "a plan", 2)) == 2  # type: ignore[arg-type, return-value]
-    changed = quick_forecast(job(source, tmp_path / "out", Enlarger(seed=2)), lambda path: "a plan", 1)  # type: ignore[arg-type, return-value]
-    assert changed[0].plan == "a plan"
+    assert len(quick_forecast(job(source, tmp_path / "out"), lambda path: PLAN, 2)) == 2
+    changed = quick_forecast(job(source, tmp_path / "out", Enlarger(seed=2)), lambda path: PLAN, 1)
+    assert changed[0].plan == PLAN
+
+
+def test_what_a_format_cannot_hold_is_said_before_anything_is_computed(source, tmp_path):
+    from utils.jobs.forecast import forecast
+
+    Image.new("RGB", (4100, 1)).save(source / "c.png")
+    Image.new("RGBA", (4, 4)).save(source / "d.png")
+    upscaler = Enlarger()
+    rows = run(source, tmp_path / "out", upscaler, format="webp")
+    assert statuses(rows) == {"a.jpg": "done", "a.png": "done", "b.png": "done", "c.png": "failed", "d.png": "done"} and upscaler.computed == 4
+    assert "at most 16383 pixels a side" in rows[3].message
+    long = SimpleNamespace(output_size=(4, 16400), tile_count=3)
+    ahead = forecast(job(source, tmp_path / "again", format="webp"), lambda path: long if path.name == "c.png" else PLAN)  # type: ignore[arg-type, return-value]
+    assert "c.png: would fail. A WebP file holds at most 16383" in str(ahead)
+    rows = run(source, tmp_path / "other", upscaler, format="jpg")
+    assert statuses(rows)["d.png"] == "failed" and "no transparency" in rows[4].message and upscaler.computed == 8
+
+
+def test_a_single_picture_has_no_parts(source, tmp_path):
+    with pytest.raises(UserError, match="has no parts"):
+        job(source / "b.png", tmp_path / "out", shard=(2, 2))
 
 
 def test_shards_are_parts_of_the_whole(source, tmp_path):

@@ -63,6 +63,13 @@ def test_a_failure_gives_the_name_back_to_whose_it_was(tmp_path):
         assert Manifest(tmp_path).claimed(A_WEBP) == expected
 
 
+def test_a_failure_after_two_starts_leaves_the_earlier_result_known(tmp_path):
+    mine = replace(DONE, status="started", output_sha256="")
+    appended(tmp_path, DONE, mine, mine, replace(mine, output_sha256="new"), replace(mine, status="failed"))
+    manifest = Manifest(tmp_path)
+    assert manifest.claimed(A_WEBP) == DONE and manifest.results(A_WEBP) == {DONE.output_sha256, "new"}
+
+
 def test_names_that_some_file_system_takes_for_the_same_have_one_owner(tmp_path):
     appended(tmp_path, DONE)
     assert Manifest(tmp_path).claimed(PurePosixPath("A.WebP")) == DONE and Manifest(tmp_path).claimed(PurePosixPath("b.webp")) is None

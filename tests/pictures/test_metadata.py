@@ -125,8 +125,9 @@ def test_where_a_picture_was_taken_is_kept_or_dropped_as_asked(tmp_path, suffix)
 def test_a_result_is_as_large_in_inches_as_its_input(tmp_path, kind, suffix):
     picture = load(written(tmp_path / "scan", Image.fromarray(smooth()), kind, dpi=(300, 150)), ENOUGH, 4)
     larger = picture.resized(picture.rgb.repeat(4, 0).repeat(4, 1), None)
-    save(larger, tmp_path / f"result.{suffix}", {})
-    assert load(tmp_path / f"result.{suffix}", ENOUGH, 1).dpi == pytest.approx((1200, 600), rel=1e-3)
+    for keep_metadata in (True, False):
+        save(larger, tmp_path / f"result.{suffix}", {}, keep_metadata=keep_metadata, overwrite=True)
+        assert load(tmp_path / f"result.{suffix}", ENOUGH, 1).dpi == pytest.approx((1200, 600), rel=1e-3)
 
 
 def test_resolution_turns_with_the_picture(tmp_path):

@@ -79,7 +79,11 @@ def _look_at(
         if name in job.inputs.refused:
             raise UserError(job.inputs.refused[name])
         output, is_done = target(job, name)
-        return FileForecast(path, output, message="done before and unchanged.") if is_done else FileForecast(path, output, make_plan(path))
+        if is_done:
+            return FileForecast(path, output, message="done before and unchanged.")
+        plan = make_plan(path)
+        job.options.kind.check_size(plan.output_size)
+        return FileForecast(path, output, plan)
     except UserError as error:
         if job.inputs.alone:
             raise
@@ -92,7 +96,7 @@ def _by_content(job: Job, name: PurePosixPath) -> tuple[PurePosixPath, bool]:
     output, claim = job.choose_target(name, sha256)
     is_done = job.is_unchanged(claim, sha256)
     if not is_done:
-        job.may_replace(output, claim)
+        job.check_replaceable(output)
     return output, is_done
 
 
@@ -102,7 +106,7 @@ def _as_noted(job: Job, name: PurePosixPath) -> tuple[PurePosixPath, bool]:
     noted = job.manifest.claimed(job.outputs[name])
     output, claim = job.choose_target(name, noted.input_sha256 if noted and noted.input == str(name) else "")
     if claim is None:
-        job.may_replace(output, None)
+        job.check_replaceable(output)
         return output, False
     return output, claim.status == "done" and claim.settings_sha256 == job.settings_sha256 and (job.out_folder / output).is_file()
 

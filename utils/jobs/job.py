@@ -21,6 +21,7 @@ from utils.jobs.output_folder import is_disk_full, make_folder
 from utils.jobs.pipeline import Stopped, pipelined
 from utils.jobs.report import NOT_REACHED, Row, Summary, summarised, write_report
 from utils.models.stopping import stoppable
+from utils.pictures.encoding import check_transparency
 from utils.pictures.writing import check_target, save
 from utils.planning.errors import UserError
 
@@ -49,6 +50,10 @@ class Upscaler(Protocol):
     def read(self, path: Path, tolerant: bool) -> Picture: ...
     def is_huge(self, picture: Picture) -> bool:
         """Whether no other result like that of this picture should be in memory at the same time."""
+        ...
+
+    def output_size(self, picture: Picture) -> tuple[int, int]:
+        """(h, w) of the result."""
         ...
 
     def upscaled(self, picture: Picture, on_tile: Callable[[int, int, np.ndarray], None]) -> Upscaled: ...
@@ -91,7 +96,6 @@ class _Work:
     seconds: float = 0.0
     input_sha256: str = ""
     target: PurePosixPath | None = None
-    replaces: bool = False
     picture: Picture | None = None
     upscaled: Upscaled | None = None
     entry: Entry | None = None  # as soon as it is settled
@@ -102,7 +106,9 @@ class Job:
     """Decides what is done with every file, does it, and writes down what was done."""
 
     def __init__(self, inputs: Inputs, out_folder: Path, upscaler: Upscaler, options: JobOptions) -> None:
-        """Nothing is written before `run`. UserError if the manifest in `out_folder` cannot be read."""
+        """Nothing is written before `run`. UserError if the manifest in `out_folder` cannot be read, or for a part of a single picture."""
+        if inputs.alone and options.shard != (1, 1):
+            raise UserError("A single picture has no parts; leave out --shard, or name its folder.")
         self.inputs, self.out_folder, self.options = inputs, out_folder, options
         self.outputs = name_outputs(inputs.names, options.suffix)
         self.manifest = Manifest(out_folder)
@@ -247,9 +253,12 @@ class Job:
         if self.is_unchanged(claim, work.input_sha256):
             work.entry, work.skipped = claim, True
             return
-        work.replaces = self.may_replace(work.target, claim)
+        self.check_replaceable(work.target)
         self.manifest.claim(self._entry(work, "started"))
-        work.picture = self._read_unchanged(work, before)
+        picture = self._read_unchanged(work, before)
+        self.options.kind.check_size(self._upscaler.output_size(picture))  # before any time is spent on what could not be written
+        check_transparency(picture, self.options.kind)
+        work.picture = picture
 
     def _is_huge(self, work: _Work) -> bool:
         return work.picture is not None and self._upscaler.is_huge(work.picture)
@@ -266,14 +275,21 @@ class Job:
             raise UserError(f"{parent} is a link that leads out of the folder for the results; remove it.")
         make_folder(parent)
         target = self.out_folder / self._claimed(work)
-        notes = save(
-            upscaled.picture, target, upscaled.texts, keep_metadata=self.options.keep_metadata, overwrite=work.replaces or self.options.overwrite
-        )
+        sha256 = ""
+
+        def note(whole: Path) -> None:
+            """What is about to get the result's name, so that it is known for ours even if that is the last that is done."""
+            nonlocal sha256
+            sha256 = file_hash(whole)
+            self.manifest.append(replace(self._entry(work, "started"), output_sha256=sha256))
+
+        replaceable = self.check_replaceable(work.target) or self.options.overwrite
+        notes = save(upscaled.picture, target, upscaled.texts, keep_metadata=self.options.keep_metadata, overwrite=replaceable, before_naming=note)
         done = self._entry(work, "done", " ".join((*upscaled.picture.notes, *notes)))
-        work.entry = replace(done, output_sha256=file_hash(target), tiles=upscaled.plan.tile_count)
+        work.entry = replace(done, output_sha256=sha256, tiles=upscaled.plan.tile_count)
 
     def _claimed(self, work: _Work) -> PurePosixPath:
-        """The target, noted before anything is written, so that a result whose completion nobody could note is known as ours."""
+        """The target, noted before anything is written, so that others leave its name."""
         assert work.target is not None
         if not self.manifest.is_open:
             self._open_manifest()
@@ -282,8 +298,7 @@ class Job:
             self.manifest.reload()
             if self._is_free(work.target, work.name, work.input_sha256):
                 break
-            work.target, claim = self.choose_target(work.name, work.input_sha256)
-            work.replaces = self.may_replace(work.target, claim)
+            work.target, _ = self.choose_target(work.name, work.input_sha256)
             self.manifest.append(self._entry(work, "started"))
         return work.target
 
@@ -324,13 +339,13 @@ class Job:
         target = self.out_folder / claim.output
         return target.is_file() and file_hash(target) == claim.output_sha256
 
-    def may_replace(self, output: PurePosixPath, claim: Entry | None) -> bool:
-        """Whether what may be at the target is known to be an earlier result of the same input. UserError for anything that must be spared."""
-        target = self.out_folder / output
-        if claim is None:
+    def check_replaceable(self, output: PurePosixPath) -> bool:
+        """Whether what may be at the target is known to be an earlier result, as it was made. UserError for anything that must be spared."""
+        target, known = self.out_folder / output, self.manifest.results(output)
+        if not known:
             check_target(target, overwrite=self.options.overwrite)
             return False
-        if claim.status == "done" and target.exists() and not self.options.overwrite and file_hash(target) != claim.output_sha256:
+        if target.exists() and not self.options.overwrite and file_hash(target) not in known:
             raise UserError(f"{target} was changed after it was made and is not replaced; move it away, or allow it with --overwrite.")
         return True
 

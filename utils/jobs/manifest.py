@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +20,8 @@ if os.name == "posix":
     import fcntl
 
 MANIFEST = "manifest.jsonl"
+_CLEARING = 2.0
+"""Seconds that a job which shares the folder waits for another one that is clearing half-written files away."""
 _STATUSES = ("started", "done", "failed")
 
 
@@ -26,8 +30,8 @@ class Entry:
     """A line: what became of an input.
 
     input, output: names relative to their folders. root: hash of where the folder of inputs lies. status: started, done or failed; started means that
-    the result may have been written, or not. settings_sha256: of everything asked for, with the model. tiles: that went through the networks.
-    seconds: of work.
+    the result may have been written, or not: as the file of output_sha256 if it is there. settings_sha256: of everything asked for, with the model.
+    tiles: that went through the networks. seconds: of work.
     """
 
     root: str
@@ -62,6 +66,7 @@ class Manifest:
         """Look again at whose the names are, for others may have appended. UserError if the file cannot be read."""
         self._claims: dict[str, Entry] = {}
         self._before: dict[str, Entry | None] = {}
+        self._results: dict[str, set[str]] = {}
         for entry in self.entries():
             self.claim(entry)
 
@@ -86,9 +91,11 @@ class Manifest:
         owner = self._claims.get(output)
         if not entry.output or (owner and not owner.is_of(entry.root, PurePosixPath(entry.input), entry.input_sha256)):
             return
+        if entry.output_sha256:
+            self._results.setdefault(output, set()).add(entry.output_sha256)
         if entry.status != "failed":
             if entry.status == "started":
-                self._before[output] = owner
+                self._before[output] = owner if owner is None or owner.status == "done" else self._before.get(output) or owner
             self._claims[output] = entry
         elif before := self._before.pop(output, None):
             self._claims[output] = before
@@ -98,6 +105,10 @@ class Manifest:
     def claimed(self, output: PurePosixPath) -> Entry | None:
         """The latest entry that gave its result this name."""
         return self._claims.get(folded(output))
+
+    def results(self, output: PurePosixPath) -> Set[str]:
+        """SHA-256 of every file that was given this name as the result of who has it, or was about to be."""
+        return self._results.get(folded(output), set())
 
     def open(self, shared: bool, folders: Iterable[Path] = ()) -> None:
         """Begin to append, making the folder where it is missing. UserError if another job is at work there, unless both share.
@@ -109,11 +120,10 @@ class Manifest:
             self._stream = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
         except OSError as error:
             raise UserError(f"{self.path} cannot be written ({error.strerror}); check the folder's permissions and free space.") from error
-        if self._lock(alone=True):
+        alone = self._lock(alone=True)
+        if alone:
             remove_parts(folders)
-            if shared:
-                self._lock(alone=False)
-        elif not (shared and self._lock(alone=False)):
+        if not (self._shared_lock() if shared else alone):
             self.close()
             raise UserError(f"Another job is writing into {self.path.parent}; wait until it has ended, or name another folder.")
         self._is_new = os.fstat(self._stream).st_size == 0
@@ -140,7 +150,8 @@ class Manifest:
     def discard_if_new(self) -> None:
         """Remove the file if it was made by this opening, unless others have come to use it."""
         if self._is_new and self.is_open and self._lock(alone=True):
-            self.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # Windows keeps a file that is open
+                self.path.unlink()
 
     @property
     def is_open(self) -> bool:
@@ -158,6 +169,15 @@ class Manifest:
         if self._stream is not None:
             os.close(self._stream)
             self._stream = None
+
+    def _shared_lock(self) -> bool:
+        """Whether a lock that others share could be had, in place of one held alone; who has it alone to clear away gives it back in a moment."""
+        deadline = time.monotonic() + _CLEARING
+        while not self._lock(alone=False):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
 
     def _lock(self, alone: bool) -> bool:
         """Whether the lock could be had; kept until the file is closed, also by the end of the process."""

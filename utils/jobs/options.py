@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from utils.pictures.formats import OUTPUT_FORMATS
+from utils.pictures.formats import OUTPUT_FORMATS, OutputFormat, output_format
 from utils.planning.errors import UserError
 
 FORMATS = {suffix.removeprefix("."): suffix for kind in OUTPUT_FORMATS for suffix in kind.suffixes}
@@ -39,6 +39,11 @@ class JobOptions:
     def suffix(self) -> str:
         """Of the results' names."""
         return FORMATS[self.format]
+
+    @property
+    def kind(self) -> OutputFormat:
+        """Of the results' files."""
+        return output_format(f"result{self.suffix}")
 
     def deciding(self) -> dict[str, Any]:
         """Those that change what is in a result."""

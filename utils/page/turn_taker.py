@@ -62,6 +62,9 @@ class TurnTaker:
         self._on_read(path, picture)
         return picture
 
+    def output_size(self, picture: Picture) -> tuple[int, int]:
+        return self._sampler().output_size(picture)
+
     def is_huge(self, picture: Picture) -> bool:
         return self._sampler().is_huge(picture)
 

@@ -25,14 +25,14 @@ _XMP_KEYWORD = "XML:com.adobe.xmp"
 def encode(stream: IO[bytes], picture: Picture, kind: OutputFormat, texts: Mapping[str, str], keep_metadata: bool) -> list[str]:
     """Write the file; returns sentences on what of the picture the format cannot hold. texts: see `utils.pictures.provenance`.
 
-    keep_metadata: without, EXIF, XMP and texts are left out. PNG and TIFF are written as they are made, so that no second picture of that size is in
-    memory. UserError if the picture holds values that are not numbers, or has no place in the format at all.
+    keep_metadata: without, EXIF, XMP and texts are left out. No second picture of that size is in memory for PNG and TIFF. UserError if the picture
+    holds values that are not numbers, or has no place in the format at all.
     """
     notes: list[str] = []
-    if max(picture.size) > kind.longest_side:
-        raise UserError(f"A {kind.name} file holds at most {kind.longest_side} pixels a side; choose PNG or TIFF for this result.")
-    if picture.alpha is not None and not kind.has_alpha:
-        picture = _opaque(picture, kind)
+    kind.check_size(picture.size)
+    check_transparency(picture, kind)
+    if not kind.has_alpha:
+        picture = replace(picture, alpha=None)
     if picture.grey and picture.icc and not kind.has_grey:
         picture = _in_srgb(picture)
     if not keep_metadata:
@@ -44,13 +44,11 @@ def encode(stream: IO[bytes], picture: Picture, kind: OutputFormat, texts: Mappi
     return notes
 
 
-def _opaque(picture: Picture, kind: OutputFormat) -> Picture:
-    """Without an alpha that hides nothing; UserError for one that does."""
+def check_transparency(picture: Picture, kind: OutputFormat) -> None:
+    """UserError if the picture hides something behind transparency that the format cannot hold."""
     alpha = picture.alpha
-    assert alpha is not None
-    if alpha.min() < (np.iinfo(alpha.dtype).max if alpha.dtype.kind == "u" else 1):
+    if alpha is not None and not kind.has_alpha and alpha.min() < (np.iinfo(alpha.dtype).max if alpha.dtype.kind == "u" else 1):
         raise UserError(f"A {kind.name} file holds no transparency; choose PNG, WebP or TIFF for this result.")
-    return replace(picture, alpha=None)
 
 
 def _in_srgb(picture: Picture) -> Picture:
@@ -85,7 +83,8 @@ def _png(stream: IO[bytes], pixels: StoredPixels, picture: Picture, texts: Mappi
 
 def _webp(stream: IO[bytes], pixels: StoredPixels, picture: Picture, texts: Mapping[str, str] | None, notes: list[str]) -> None:
     exif = _commented(picture.exif, texts)
-    if exif is not None and picture.dpi:
+    if picture.dpi:
+        exif = exif or Image.Exif()
         set_exif_resolution(exif, picture.dpi)
     data = b"" if exif is None else exif.tobytes()
     # exact: colours stay where alpha is 0

@@ -51,6 +51,11 @@ class OutputFormat:
     has_grey: bool
     longest_side: int
 
+    def check_size(self, size: tuple[int, int]) -> None:
+        """UserError if a picture of this many pixels a side has no place in a file of this format."""
+        if max(size) > self.longest_side:
+            raise UserError(f"A {self.name} file holds at most {self.longest_side} pixels a side; choose PNG or TIFF for this result.")
+
 
 OUTPUT_FORMATS = (
     OutputFormat("PNG", (".png",), has_16_bits=True, has_alpha=True, has_grey=True, longest_side=1_000_000),

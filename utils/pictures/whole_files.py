@@ -16,11 +16,13 @@ UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.part")
 """How files are called until they are whole; a killed program leaves one behind."""
 
 
-def write_whole(path: Path, write: Callable[[IO[bytes]], T], *, replace: bool = True) -> T:
+def write_whole(
+    path: Path, write: Callable[[IO[bytes]], T], *, replace: bool = True, before_naming: Callable[[Path], None] = lambda whole: None
+) -> T:
     """Writes the file at `path` with what `write` puts in, over one that is there only with `replace`: else FileExistsError, also for one that has
     come meanwhile.
 
-    UserError, caused by the system's own error, if it cannot be written.
+    before_naming gets the whole file under its temporary name. UserError, caused by the system's own error, if it cannot be written.
     """
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
@@ -28,6 +30,7 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], T], *, replace: bool = 
             result = write(stream)
             stream.flush()
             os.fsync(stream.fileno())
+        before_naming(part)
         if replace:
             os.replace(part, path)
         else:

@@ -146,6 +146,25 @@ def test_whole_pictures_are_zoomed_together_and_are_what_the_first_tab_makes(ope
     assert Path(event.value.path()).read_bytes() == row.output.read_bytes()
 
 
+def test_a_prompt_is_shown_as_it_is_written_and_is_no_part_of_the_page(open_page, picture):
+    prompt = "`a` C:\\users {b} $c <i>"
+    choose(open_page, picture)
+    open_page.get_by_role("tab", name="Compare").click()
+    open_page.get_by_role("button", name="Guidance").click()
+    open_page.locator("#setting-prompt textarea").fill(prompt)
+    open_page.get_by_role("button", name="Add the settings of the form").click()
+    expect(open_page.get_by_role("checkbox", name="Own 1")).to_be_checked()
+    for name in ("Balanced", "Creative"):
+        open_page.get_by_role("checkbox", name=name).uncheck()
+    expect(open_page.locator("#compare-about")).to_contain_text("2 settings")
+    open_page.locator("#setting-prompt textarea").fill("another")
+    compare(open_page)
+    expect(open_page.locator("#compare-status")).to_contain_text("in 2 ways", timeout=SLOWEST)
+    own = open_page.locator("#sheet figure").nth(2)
+    expect(own).to_contain_text(f"Prompt {prompt}")
+    assert f"Prompt {prompt}" in str(own.locator("img").get_attribute("alt"))
+
+
 def test_a_comparison_is_cancelled_and_another_one_can_be_run(open_page, picture):
     choose(open_page, picture)
     open_page.get_by_role("tab", name="Compare").click()

@@ -292,7 +292,8 @@ class _Sheet:
         whole = displayed(picture, size)
         self._columns.append(Column(title, words, self._looked_at(whole)))
         image = FileData(path=str(copy)).model_dump()
-        self._figures.append({"title": title, "words": words, "image": image, "width": w, "height": h, "number": number})
+        said = {"title": markup.text(title), "words": markup.text(words)}  # as HTML: what Handlebars escapes is not safe in Gradio's templates
+        self._figures.append({**said, "image": image, "width": w, "height": h, "number": number})
 
     def _looked_at(self, picture: Image.Image) -> list[Image.Image]:
         if self.spot is None or not self._closely:

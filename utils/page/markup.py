@@ -9,8 +9,8 @@ from utils.page.errors import REQUEST
 from utils.page.shared_sampler import LoadingState
 from utils.planning.settings import Settings
 
-# Gradio reads the value of an HTML component as a template: braces and dollars of texts must not look like one.
-_TEMPLATE = str.maketrans({"{": "&#123;", "}": "&#125;", "$": "&#36;"})
+# Gradio fills in templates twice: what Handlebars makes is the inside of a template literal of JavaScript, which a text must neither end nor fill.
+_TEMPLATE = str.maketrans({sign: f"&#{ord(sign)};" for sign in "{}$`\\"})
 _ADDRESS = re.compile(r"https://[^\s<]+")
 
 _PICTURE_SIGN = (

@@ -83,6 +83,34 @@ def test_a_file_that_somebody_has_just_uploaded_and_not_named_yet_stays(tmp_path
     assert not path.exists()
 
 
+def test_a_file_that_was_uploaded_again_in_the_place_of_itself_goes_with_the_last_of_its_owners(tmp_path):
+    sessions, path = Sessions(tmp_path), upload(tmp_path, "same.png")
+    sessions.own_upload("me", path)
+    again = tmp_path / "incoming"
+    again.write_bytes(b"picture")
+    again.rename(path)
+    sessions.own_upload("they", path)
+    sessions.leave("they")
+    assert path.exists()
+    sessions.leave("me")
+    assert not path.exists()
+
+
+def test_a_file_that_cannot_be_deleted_does_not_keep_the_others(tmp_path, monkeypatch):
+    def unlink(path, missing_ok=False):
+        if path.name == "stuck.png":
+            raise PermissionError
+        original(path, missing_ok)
+
+    original = Path.unlink
+    monkeypatch.setattr(Path, "unlink", unlink)
+    sessions = Sessions(tmp_path)
+    for visitor, name in (("me", "stuck.png"), ("me", "mine.png"), ("they", "theirs.png")):
+        sessions.own_upload(visitor, upload(tmp_path, name))
+    sessions.leave_all()
+    assert [path.name for path in (tmp_path / "upload").iterdir()] == ["stuck.png"]
+
+
 def test_a_new_run_stops_the_one_before_it_deletes_its_files_and_is_not_stopped_itself(tmp_path):
     sessions = Sessions(tmp_path)
     sessions.begin_run("me")
@@ -112,6 +140,54 @@ def test_old_files_go_by_age_whether_their_session_said_nothing_more_or_lives_on
     new = sessions.new_folder(next_visitor)
     sessions.leave_overdue()
     assert (old.exists(), new.exists()) == (False, True)
+
+
+def later(monkeypatch) -> None:
+    """The time is that after the longest stay."""
+    then = time.monotonic() + sessions_module.LONGEST_STAY + 1
+    monkeypatch.setattr(sessions_module.time, "monotonic", lambda: then)
+
+
+@pytest.mark.parametrize("begin", [Sessions.take_run, Sessions.begin_call])
+def test_of_a_session_in_which_something_goes_on_nothing_is_deleted_however_old(tmp_path, monkeypatch, begin):
+    sessions = Sessions(tmp_path)
+    path, folder = upload(tmp_path, "mine.png"), sessions.new_folder("me")
+    sessions.own_upload("me", path)
+    stop = begin(sessions, "me")
+    later(monkeypatch)
+    sessions.leave_overdue()
+    assert path.exists() and folder.exists() and stop and not stop.is_set()
+    stop.set()
+    sessions.leave_overdue()
+    assert not path.exists() and not folder.exists()
+
+
+@pytest.mark.parametrize("use", [Sessions.go_on, Sessions.run_stop])
+def test_files_of_a_run_are_as_old_as_its_last_use(tmp_path, monkeypatch, use):
+    sessions = Sessions(tmp_path)
+    folder = sessions.new_folder("me")
+    later(monkeypatch)
+    use(sessions, "me")
+    sessions.leave_overdue()
+    assert folder.exists()
+
+
+def test_files_of_a_call_are_as_old_as_its_end_and_those_of_another_one_are_not(tmp_path, monkeypatch):
+    sessions = Sessions(tmp_path)
+    older, folder = sessions.new_folder("me"), sessions.new_folder("me")
+    later(monkeypatch)
+    sessions.keep_folder("me", folder)
+    sessions.leave_overdue()
+    assert (older.exists(), folder.exists()) == (False, True)
+
+
+def test_a_folder_that_is_made_anew_after_its_session_left_is_dropped_without_a_trace(tmp_path):
+    sessions = Sessions(tmp_path)
+    folder = sessions.new_folder("me")
+    sessions.leave("me")
+    folder.mkdir(parents=True)
+    sessions.drop_folder("me", folder)
+    assert not any(tmp_path.iterdir())
 
 
 def test_calls_of_one_session_run_beside_each_other_and_all_end_with_it(tmp_path):

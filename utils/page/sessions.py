@@ -32,11 +32,16 @@ def session_of(request: gr.Request, part: str = SINGLE) -> str:
 class _Session:
     folder: Path
     uploads: dict[Path, tuple[int, int] | None] = field(default_factory=dict)
-    begun: dict[Path, float] = field(default_factory=dict)
+    used: dict[Path, float] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
     taken: bool = False
     calls: weakref.WeakSet[threading.Event] = field(default_factory=weakref.WeakSet)
     seen: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a run or a call is going on."""
+        return (self.taken and not self.stop.is_set()) or any(not stop.is_set() for stop in self.calls)
 
 
 class Sessions:
@@ -53,7 +58,7 @@ class Sessions:
             session = self._session(session_id)
             folder = session.folder / secrets.token_hex(16)
             folder.mkdir(parents=True)
-            session.begun[folder] = time.monotonic()
+            session.used[folder] = time.monotonic()
             return folder
 
     def own_upload(self, session_id: str, path: Path) -> None:
@@ -62,15 +67,17 @@ class Sessions:
         if not path.is_relative_to(self._root.resolve()):
             raise UserError("A picture must be a file that was uploaded to this server; what is elsewhere is never deleted.")
         with self._lock:
-            self._session(session_id).uploads[path] = _identity(path)
+            # Uploaded again, it is another file in the same place, also for those who own it already.
+            for owner in (self._session(session_id), *(other for other in self._sessions.values() if path in other.uploads)):
+                owner.uploads[path] = _identity(path)
 
     def begin_run(self, session_id: str, keep: Path | None = None) -> None:
         """Give the session's next run an event of its own, that stops it; the run before it is stopped, and all folders but `keep` are deleted."""
         with self._lock:
             session = self._stopped(session_id)
-            for folder in [folder for folder in session.begun if folder != keep]:
+            for folder in [folder for folder in session.used if folder != keep]:
                 shutil.rmtree(folder, ignore_errors=True)
-                del session.begun[folder]
+                del session.used[folder]
 
     def go_on(self, session_id: str) -> None:
         """As `begin_run`, for a run that goes on with the files of the one before it."""
@@ -80,12 +87,12 @@ class Sessions:
     def run_stop(self, session_id: str) -> threading.Event:
         """The event that stops the session's run, and is set when it has ended."""
         with self._lock:
-            return self._session(session_id).stop
+            return self._used_session(session_id).stop
 
     def take_run(self, session_id: str) -> threading.Event | None:
         """That event, for the run itself; None if another one has it: of two that are begun at once, the first to come here is the session's run."""
         with self._lock:
-            session = self._session(session_id)
+            session = self._used_session(session_id)
             if session.taken:
                 return None
             session.taken = True
@@ -98,44 +105,71 @@ class Sessions:
             self._session(session_id).calls.add(stop)
             return stop
 
+    def keep_folder(self, session_id: str, folder: Path) -> None:
+        """Count the folder's age from now on, for what was written into it took its time."""
+        with self._lock:
+            session = self._sessions.get(session_id)
+            if session and folder in session.used:
+                session.used[folder] = session.seen = time.monotonic()
+
+    def drop_folder(self, session_id: str, folder: Path) -> None:
+        """Delete the folder, also where the session has left and somebody made it anew."""
+        with self._lock:
+            shutil.rmtree(folder, ignore_errors=True)
+            if session := self._sessions.get(session_id):
+                session.used.pop(folder, None)
+            with contextlib.suppress(OSError):  # other folders are beside it
+                folder.parent.rmdir()
+
     def leave(self, session_id: str) -> None:
         """Stop the runs and delete the files, but not an upload that another visitor made as well (the server keeps equal files once)."""
         with self._lock:
-            session = self._sessions.pop(session_id, None)
-            if session is None:
-                return
-            for stop in (session.stop, *session.calls):
-                stop.set()
-            shutil.rmtree(session.folder, ignore_errors=True)
-            others = set().union(*(other.uploads for other in self._sessions.values()))
-            for upload, identity in session.uploads.items():
-                if upload in others or _identity(upload) != identity:  # the latter where somebody has just uploaded it, and is about to name it
-                    continue
-                upload.unlink(missing_ok=True)
-                with contextlib.suppress(OSError):  # something else is in there
-                    upload.parent.rmdir()
+            self._leave(session_id)
 
     def leave_overdue(self) -> None:
-        """`leave` for every session that was not used for LONGEST_STAY; of the others, delete the files of runs that began before that."""
+        """`leave` for every session that was not used for LONGEST_STAY, and of the others delete the folders that were not; but nothing while a run
+        or a call of the session is going on."""
         with self._lock:
-            overdue = [key for key, session in self._sessions.items() if time.monotonic() - session.seen > LONGEST_STAY]
-            for session in self._sessions.values():
-                for folder in [folder for folder, begun in session.begun.items() if time.monotonic() - begun > LONGEST_STAY]:
+            idle = {key: session for key, session in self._sessions.items() if not session.is_busy}
+            overdue = [key for key, session in idle.items() if time.monotonic() - session.seen > LONGEST_STAY]
+            for session in idle.values():
+                for folder in [folder for folder, used in session.used.items() if time.monotonic() - used > LONGEST_STAY]:
                     shutil.rmtree(folder, ignore_errors=True)
-                    del session.begun[folder]
-        for session_id in overdue:
-            self.leave(session_id)
+                    del session.used[folder]
+            for session_id in overdue:
+                self._leave(session_id)
 
     def leave_all(self) -> None:
         """`leave` for every session."""
         for session_id in list(self._sessions):
             self.leave(session_id)
 
+    def _leave(self, session_id: str) -> None:
+        session = self._sessions.pop(session_id, None)
+        if session is None:
+            return
+        for stop in (session.stop, *session.calls):
+            stop.set()
+        shutil.rmtree(session.folder, ignore_errors=True)
+        others = set().union(*(other.uploads for other in self._sessions.values()))
+        for upload, identity in session.uploads.items():
+            if upload in others or _identity(upload) != identity:  # the latter where somebody has just uploaded it, and is about to name it
+                continue
+            with contextlib.suppress(OSError):  # it cannot be deleted, or something else is in its folder
+                upload.unlink(missing_ok=True)
+                upload.parent.rmdir()
+
     def _stopped(self, session_id: str) -> _Session:
         """The session, its run stopped, with an event for the next."""
-        session = self._session(session_id)
+        session = self._used_session(session_id)
         session.stop.set()
         session.stop, session.taken = threading.Event(), False
+        return session
+
+    def _used_session(self, session_id: str) -> _Session:
+        """The session, whose run has to do with all of its folders."""
+        session = self._session(session_id)
+        session.used = dict.fromkeys(session.used, session.seen)
         return session
 
     def _session(self, session_id: str) -> _Session:

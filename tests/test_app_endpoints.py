@@ -260,6 +260,19 @@ def test_a_run_that_waits_tells_its_place_and_one_that_is_cancelled_stops(served
     other.close()
 
 
+def test_nothing_is_kept_of_a_batch_that_is_cancelled_although_its_client_stays(client, served, picture, page_files):
+    _, shared = served
+    OrderedSampler.gate.clear()
+    before = set(page_files.glob("session-*/*"))
+    job = client.submit([handle_file(picture)], api_name="/upscale_batch")
+    wait_until(lambda: OrderedSampler.seeds)
+    assert set(page_files.glob("session-*/*")) > before
+    job.cancel()
+    OrderedSampler.gate.set()
+    wait_until(lambda: not shared._turns._line)
+    wait_until(lambda: set(page_files.glob("session-*/*")) <= before)
+
+
 def test_results_of_one_session_are_nothing_another_can_find_and_go_with_it(served, page_files, tmp_path):
     address, _ = served
     mine = tmp_path / "mine only.png"

@@ -45,17 +45,17 @@ class Calls:
         path, folder = self._taken(session_id, image), self._sessions.new_folder(session_id)
 
         def work(stop: threading.Event) -> Finished:
-            progress = gr.Progress()
+            progress, last = gr.Progress(), None
             for news in upscale(self._shared, path, folder, overrides, None, stop):
                 if isinstance(news, Waiting):
                     progress(None, f"Waiting: {news.before} before you")
                 elif isinstance(news, Advanced):
                     progress((news.done, news.total), "Upscaling", unit="tiles")
-                elif isinstance(news, Finished):
-                    return news
-            raise Cancelled
+                last = news  # and to the end: a run that is left before counts as stopped
+            assert isinstance(last, Finished)
+            return last
 
-        finished = await self._done(session_id, work)
+        finished = await self._done(session_id, work, folder)
         assert finished.file is not None
         return _file(finished.file), finished.plan.to_dict(), list(finished.notes)
 
@@ -76,7 +76,7 @@ class Calls:
                 shutil.rmtree(finished, ignore_errors=True)
             return _file(zipped), [row.relative_to(given, results) for row in rows]
 
-        return await self._done(session_id, work)
+        return await self._done(session_id, work, folder)
 
     async def plan(self, session_id: str, image: Any, overrides: Overrides) -> dict[str, Any]:
         """What `upscale` would do, decided without running a network."""
@@ -88,12 +88,23 @@ class Calls:
         self._sessions.own_upload(session_id, path)
         return path
 
-    async def _done(self, session_id: str, work: Callable[[threading.Event], Answer]) -> Answer:
+    async def _done(self, session_id: str, work: Callable[[threading.Event], Answer], folder: Path | None = None) -> Answer:
+        """What work(stop) gives. folder: what it writes into, and what is deleted unless it comes to its end while the session is there."""
         self._sessions.leave_overdue()
         stop = self._sessions.begin_call(session_id)
         context = copy_context()  # where the server looks up whose progress it is told of
+        working = self._threads.submit(context.run, work, stop)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: context.run(work, stop))
+            answer = await asyncio.wrap_future(working)
+            if stop.is_set():
+                raise Cancelled
+            if folder:
+                self._sessions.keep_folder(session_id, folder)
+            return answer
+        except BaseException:
+            if folder:  # not before the work has ended: it could make the folder anew
+                working.add_done_callback(lambda _: self._sessions.drop_folder(session_id, folder))
+            raise
         finally:
             stop.set()
 

@@ -13,6 +13,7 @@ from utils.jobs.report import Row, summarised, write_report
 from utils.page.batch_running import BatchFile
 from utils.page.batch_words import unbroken
 from utils.page.describing import duration
+from utils.page.sessions import Sessions
 from utils.page.upload_tree import MOST_FILES, UploadTree
 from utils.pictures.formats import READABLE
 from utils.pictures.reading import picture_size
@@ -26,7 +27,7 @@ class Batch:
     """folder: of this visitor, holds all that is kept of the batch. files, inputs: what `look` found, by names relative to `root`.
 
     source: a folder of this computer to be done instead of the uploads. results: where they go instead of into `folder`. receiving: to be held
-    while uploads are put in and looked at, for the next ones may come meanwhile.
+    while files are put in, looked at or judged, for the next ones may come meanwhile.
     """
 
     folder: Path
@@ -63,6 +64,11 @@ class Batch:
     def title(self) -> str:
         """What the whole is called: as the chosen folder, if there is one."""
         return "batch" if self.root == self.uploads.folder else self.root.name
+
+    def check_idle(self) -> None:
+        """UserError while it is being done: with other files, names would be relative to another folder, and results would go into another one."""
+        if self.is_running:
+            raise UserError("The batch is being done; choose these files again when it has ended.")
 
     def look(self) -> Inputs:
         """The pictures that are there now, and `files` accordingly; what is known of a file is kept. UserError if there is no picture."""
@@ -144,6 +150,33 @@ class Batch:
             elif name not in inputs.refused and file.size is None and len(self.files) <= MOST_FILES:
                 with contextlib.suppress(UserError):  # said when its turn comes
                     file.size = picture_size(path)
+
+
+class Batches:
+    """The batch that each session works with: the same one for events of a browser that come at the same time."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._batches: dict[str, Batch] = {}
+        self._lock = threading.Lock()
+
+    def get(self, session_id: str) -> Batch | None:
+        """The session's batch, as long as its files are kept."""
+        batch = self._batches.get(session_id)
+        return batch if batch and batch.folder.exists() else None
+
+    def of(self, session_id: str, source: Path | None = None, results: Path | None = None) -> Batch:
+        """The session's batch of these folders, or of uploads: the one that there is, or a new one. UserError while another one is being done."""
+        with self._lock:
+            batch = self.get(session_id)
+            if batch and (batch.source, batch.results) == (source, results):
+                return batch
+            if batch:
+                batch.check_idle()
+            batch = Batch.within(self._sessions.new_folder(session_id))
+            batch.source, batch.results = source, results
+            self._batches = {key: other for key, other in self._batches.items() if other.folder.exists()} | {session_id: batch}
+            return batch
 
 
 def _counted(number: int, what: str) -> str:

@@ -14,7 +14,7 @@ from utils.jobs.options import JobOptions
 from utils.jobs.report import REPORT_CSV, REPORT_JSON
 from utils.page import markup
 from utils.page.archive import pack
-from utils.page.batch import Batch
+from utils.page.batch import Batch, Batches
 from utils.page.batch_prospect import described, look_ahead
 from utils.page.batch_running import BatchRun
 from utils.page.batch_table import MOST_ROWS, table
@@ -45,7 +45,7 @@ class BatchTab:
     def __init__(self, shared: SharedSampler, sessions: Sessions, folders: ServerFolders) -> None:
         self._shared, self._sessions, self._folders = shared, sessions, folders
         self._uploads_root = Path(gr.utils.get_upload_folder())
-        self._batch = gr.State(None)
+        self._batches = Batches(sessions)  # not in the browser's state, of which two events at the same time have one each
         with gr.Row():
             with gr.Column(scale=3, min_width=270):
                 self._from = gr.Radio([_UPLOADS, _SERVER], value=_UPLOADS, label="From", visible=bool(folders), elem_id="batch-from")
@@ -86,24 +86,24 @@ class BatchTab:
         sources = [self._zone, self._server]
         results = [self._status, self._table, self._gallery, self._download]
         controls = [self._process, self._cancel, self._clear, self._format, *places, *sources]
-        listed = [self._batch, self._about, self._prospect, *results, *controls]
+        listed = [self._about, self._prospect, *results, *controls]
 
-        chosen = [self._zone.upload(self._receive, self._batch, listed, trigger_mode="multiple", **LIGHT)]  # none may get lost
+        chosen = [self._zone.upload(self._receive, None, listed, trigger_mode="multiple", **LIGHT)]  # none may get lost
         named = [self._source.submit, self._source.blur, self._results.submit, self._results.blur]
-        chosen.append(gr.on(named, self._name_folder, [self._batch, *places], listed, **FOLLOWING))
+        chosen.append(gr.on(named, self._name_folder, places, listed, **FOLLOWING))
         gr.on([self._from.input, self._clear.click], self._forget, self._from, listed, **FOLLOWING)
         run = self._process.click(self._begin, None, [self._status, *controls], **LIGHT).then(
             self._run,
-            [self._batch, *places, self._format, *form.inputs],
-            [self._batch, self._about, *results],
+            [*places, self._format, *form.inputs],
+            results,
             api_visibility="private",
             concurrency_limit=_MOST_BATCHES,
             concurrency_id="batch",
             show_progress="minimal",
             show_progress_on=self._status,
         )
-        run.failure(self._explain_no_run, [self._batch, self._from], [self._status, *controls], **LIGHT)
-        ended = run.then(self._end, [self._batch, self._from], controls, **LIGHT)
+        run.failure(self._explain_no_run, self._from, [self._status, *controls], **LIGHT)
+        ended = run.then(self._end, self._from, controls, **LIGHT)
         for event in (*chosen, ended):
             self.describe_after(event)
         gr.on([self._format.change, *form.changes], **self._describing, **FOLLOWING)
@@ -117,46 +117,50 @@ class BatchTab:
     def _describing(self) -> dict[str, Any]:
         return {
             "fn": self._describe,
-            "inputs": [self._batch, self._format, *self._form.inputs],
+            "inputs": [self._format, *self._form.inputs],
             "outputs": [self._prospect, self._table, self._process],
         }
 
     # ---- choosing ----
 
-    def _receive(self, event: gr.EventData, request: gr.Request, batch: Batch | None) -> Updates:
+    def _receive(self, event: gr.EventData, request: gr.Request) -> Updates:
         key, notes = session_of(request, BATCH), _about_lost(event.lost)
-        if batch is None or batch.source or not batch.folder.exists():
-            batch = Batch.within(self._sessions.new_folder(key))
-        with batch.receiving:
-            try:
-                uploads = received(event.files, self._uploads_root)
-                for upload in uploads:
-                    self._sessions.own_upload(key, upload.path)
-                batch.uploads.add(uploads)
-            except UserError as error:
-                notes.append(explained(error))
-            return self._listed(batch, notes)
-
-    def _name_folder(self, request: gr.Request, batch: Batch | None, place: str, source: str, results: str) -> Updates:
-        if place != _SERVER or not source.strip():
-            return {self._batch: batch}
         try:
-            named = self._of_server(request, batch, source, results)
-            return {self._batch: batch} if named is batch else self._listed(named, [])
+            uploads = received(event.files, self._uploads_root)
+            for upload in uploads:
+                self._sessions.own_upload(key, upload.path)
+            batch = self._batches.of(key)
+            with batch.receiving:
+                batch.check_idle()
+                try:
+                    batch.uploads.add(uploads)
+                except UserError as error:
+                    notes.append(explained(error))
+                return self._listed(batch, notes)
         except UserError as error:
-            return {self._batch: batch, self._about: markup.error(explained(error)), self._table: ""}
+            return {self._about: "".join(map(markup.error, [*notes, explained(error)]))}
 
-    def _of_server(self, request: gr.Request, batch: Batch | None, source: str, results: str) -> Batch:
+    def _name_folder(self, request: gr.Request, place: str, source: str, results: str) -> Updates:
+        if place != _SERVER or not source.strip():
+            return {self._about: gr.skip()}
+        before = self._batches.get(session_of(request, BATCH))
+        try:
+            named = self._of_server(request, source, results)
+            if named is before:
+                return {self._about: gr.skip()}
+            with named.receiving:
+                return self._listed(named, [])
+        except UserError as error:
+            return {self._about: markup.error(explained(error)), self._table: ""}
+
+    def _of_server(self, request: gr.Request, source: str, results: str) -> Batch:
         """The batch of these folders: the one that there is, or a new one."""
         pictures, target = self._folders.existing(source), self._folders.for_results(results) if results.strip() else None
-        if batch is None or not batch.folder.exists() or (batch.source, batch.results) != (pictures, target):
-            batch = Batch.within(self._sessions.new_folder(session_of(request, BATCH)))
-            batch.source, batch.results = pictures, target
-        return batch
+        return self._batches.of(session_of(request, BATCH), pictures, target)
 
     def _listed(self, batch: Batch, notes: list[str]) -> Updates:
         """The files before they are worked on."""
-        updates = {self._batch: batch, self._clear: gr.Button(visible=batch.source is None), self._process: gr.Button("Process", interactive=True)}
+        updates: Updates = {self._clear: gr.Button(visible=batch.source is None), self._process: gr.Button("Process", interactive=True)}
         about = "".join(map(markup.error, notes))
         if batch.uploads.names or batch.source:
             try:
@@ -168,23 +172,29 @@ class BatchTab:
             updates[self._process] = gr.Button(interactive=False)
         return {**updates, self._about: about, **self._shown(batch, "")}
 
-    def _describe(self, batch: Batch | None, file_format: str, *values: Any) -> Updates:
+    def _describe(self, request: gr.Request, file_format: str, *values: Any) -> Updates:
         """What the batch will do, once the model is there; nothing can be started that would only fail."""
-        if batch is None or batch.inputs is None or batch.is_running or not batch.folder.exists():
-            return {self._prospect: gr.skip() if batch and batch.is_running else ""}
-        if self._shared.state.phase != "ready":
-            return {self._prospect: markup.notice(COMES_WITH_THE_MODEL) if self._shared.state.phase == "loading" else ""}
-        try:
-            sampler = self._shared.get().with_settings(**self._form.overrides(values))
-            said = described(look_ahead(batch, sampler, _options(file_format)), self._shared.seconds_for)
-        except Exception as error:
-            return {self._prospect: markup.error(explained(error)), self._process: gr.Button(interactive=False)}
-        return {self._prospect: said, self._table: table(list(batch.files.values()), batch.folder), self._process: gr.Button(interactive=True)}
+        batch = self._batches.get(session_of(request, BATCH))
+        if batch is None:
+            return {self._prospect: ""}
+        sampler = self._shared.get() if self._shared.state.phase == "ready" else None
+        with batch.receiving:
+            if batch.is_running:
+                return {self._prospect: gr.skip()}
+            if batch.inputs is None:
+                return {self._prospect: ""}
+            if sampler is None:
+                return {self._prospect: markup.notice(COMES_WITH_THE_MODEL) if self._shared.state.phase == "loading" else ""}
+            try:
+                sampler = sampler.with_settings(**self._form.overrides(values))
+                said = described(look_ahead(batch, sampler, _options(file_format)), self._shared.seconds_for)
+            except Exception as error:
+                return {self._prospect: markup.error(explained(error)), self._process: gr.Button(interactive=False)}
+            return {self._prospect: said, self._table: table(list(batch.files.values()), batch.folder), self._process: gr.Button(interactive=True)}
 
     def _forget(self, request: gr.Request, place: str) -> Updates:
         self._sessions.leave(session_of(request, BATCH))
         return {
-            self._batch: None,
             self._about: "",
             self._prospect: "",
             self._status: markup.empty(_EMPTY),
@@ -212,25 +222,19 @@ class BatchTab:
             self._status: WAITING,
         }
 
-    def _run(
-        self, request: gr.Request, batch: Batch | None, place: str, source: str, results: str, file_format: str, *values: Any
-    ) -> Iterator[Updates]:
+    def _run(self, request: gr.Request, place: str, source: str, results: str, file_format: str, *values: Any) -> Iterator[Updates]:
         """A batch from waiting to its results; also when it is stopped, these are those that were done."""
         key = session_of(request, BATCH)
-        stop, start = self._sessions.take_run(key), time.monotonic()
+        stop, start, batch = self._sessions.take_run(key), time.monotonic(), None
         if stop is None:  # begun twice at once
             yield {self._status: gr.skip()}
             return
         try:
-            if place == _SERVER:
-                batch = self._of_server(request, batch, source, results)
-            if batch is None or not batch.folder.exists():
+            batch = self._of_server(request, source, results) if place == _SERVER else self._batches.get(key)
+            if batch is None:
                 raise UserError("The files are not kept any more; choose them again.")
-            batch.is_running = True
-            run = BatchRun(self._shared, batch.look(), batch.out_folder, batch.files, batch.thumbnails, stop)
-            overrides, options = self._form.overrides(values), _options(file_format)
-            run.start(overrides, options, lambda: look_ahead(batch, self._shared.get(stop).with_settings(**overrides), options))
-            yield {self._batch: batch, **self._shown(batch, WAITING)}
+            run = self._started(batch, stop, self._form.overrides(values), _options(file_format))
+            yield self._shown(batch, WAITING)
             yield from self._followed(run, batch, key, stop)
             yield {self._status: markup.progress("Packing the results", None)}
             yield {**self._shown(batch, self._said(run, batch, time.monotonic() - start)), **self._offered(batch)}
@@ -240,6 +244,18 @@ class BatchTab:
             stop.set()
             if batch:
                 batch.is_running = False
+
+    def _started(self, batch: Batch, stop: Event, overrides: dict[str, Any], options: JobOptions) -> BatchRun:
+        def foresee() -> None:
+            sampler = self._shared.get(stop).with_settings(**overrides)
+            with batch.receiving:
+                look_ahead(batch, sampler, options)
+
+        with batch.receiving:
+            batch.is_running = True
+            run = BatchRun(self._shared, batch.look(), batch.out_folder, batch.files, batch.thumbnails, stop)
+        run.start(overrides, options, foresee)
+        return run
 
     def _followed(self, run: BatchRun, batch: Batch, key: str, stop: Event) -> Iterator[Updates]:
         seen, drawn, settled = -1, 0.0, 0
@@ -287,16 +303,17 @@ class BatchTab:
         self._sessions.run_stop(session_of(request, BATCH)).set()
         return {self._status: markup.progress("Stopping", None), self._cancel: gr.Button(interactive=False)}
 
-    def _explain_no_run(self, request: gr.Request, batch: Batch | None, place: str) -> Updates:
+    def _explain_no_run(self, request: gr.Request, place: str) -> Updates:
         self._sessions.run_stop(session_of(request, BATCH)).set()
-        return {self._status: markup.error(not_started()), **self._idle(batch, place)}
+        return {self._status: markup.error(not_started()), **self._idle(request, place)}
 
-    def _end(self, request: gr.Request, batch: Batch | None, place: str) -> Updates:
+    def _end(self, request: gr.Request, place: str) -> Updates:
         """The controls as they were, unless the batch was begun again meanwhile."""
         ended = self._sessions.run_stop(session_of(request, BATCH)).is_set()
-        return self._idle(batch, place) if ended else {self._process: gr.skip()}
+        return self._idle(request, place) if ended else {self._process: gr.skip()}
 
-    def _idle(self, batch: Batch | None, place: str) -> Updates:
+    def _idle(self, request: gr.Request, place: str) -> Updates:
+        batch = self._batches.get(session_of(request, BATCH))
         left = batch is not None and bool(batch.files_left)
         return {
             self._process: gr.Button("Resume" if left else "Process", visible=True),

@@ -1,6 +1,7 @@
 """Memory and time of a large picture, from array to file, with a bicubic stand-in for the networks: what is left is ours, whatever the model.
 
-python benchmarks/huge_pictures.py                                             the table of docs/performance.md, about 3 minutes a row
+python benchmarks/huge_pictures.py --side 1024                                 a table of results of 4096 x 4096, part of it in docs/performance.md
+python benchmarks/huge_pictures.py                                             the same of 16384 x 16384, about 3 minutes a row
 python benchmarks/huge_pictures.py --row "16 bits" --side 2048 color_fix=hybrid    one row: megabytes beyond the loaded program, seconds
 """
 
@@ -12,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from process_memory import peak_megabytes
 
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
@@ -86,13 +89,7 @@ def measured(kind: str, side: int, divided: int, settings: dict[str, Any]) -> di
         before, start = _resident(), time.perf_counter()
         upscale(side, Path(folder) / f"large.{suffix}")
         seconds = time.perf_counter() - start
-    return {"megabytes": _peak() - before, "seconds": seconds}
-
-
-def _peak() -> float:
-    """The most that was resident since the program started, on Linux. (What `getrusage` tells counts the process that started it, too.)"""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024 / 1e6
+    return {"megabytes": peak_megabytes() - before, "seconds": seconds}
 
 
 def _resident() -> float:

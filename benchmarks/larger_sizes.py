@@ -58,7 +58,7 @@ def _ways(lq: torch.Tensor, four_times: Callable[[torch.Tensor], torch.Tensor]) 
 
 def _rounded(rgb: torch.Tensor) -> torch.Tensor:
     """To 8 bits, as a file would hold it."""
-    return (rgb * 255).round() / 255
+    return (rgb.clamp(0, 1) * 255).round() / 255
 
 
 def _options() -> argparse.Namespace:

@@ -140,9 +140,8 @@ def _memory_table(_: None) -> str:
 
 def _bytes_per_pixel(changes: dict[str, Any]) -> float:
     """How far the process grows while a random result of SIDE x SIDE goes through the stages, its own 12 bytes for each pixel left out."""
-    import resource
-
     import torch
+    from process_memory import peak_megabytes
 
     from utils.pictures.stages import StageContext, run_stages
     from utils.planning.model_spec import ModelSpec
@@ -153,9 +152,9 @@ def _bytes_per_pixel(changes: dict[str, Any]) -> float:
         lq, candidate, canvas = torch.rand(1, 3, side // SCALE, side // SCALE), torch.rand(1, 3, side, side), torch.rand(1, 3, side, side)
         spec = ModelSpec("random", SCALE, latent_factor=SCALE, latent_channels=48, lq_multiple=16, timesteps=(1, 1000), has_text=False)
         plan = replace(make_plan((side // SCALE, side // SCALE), Settings(), spec), **(OFF | changes))
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = peak_megabytes()
         run_stages(canvas, StageContext(lq, plan, (candidate,)))
-        return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / side**2
+        return (peak_megabytes() - before) * 1e6 / side**2
 
     grown(256)  # what the libraries allocate once does not count
     return grown(SIDE)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from utils.planning.arguments import OneLineParser
+from utils.planning.arguments import OneLineParser, show_any_name
 from utils.planning.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ EXIT_CODES = "Exit codes: 0 all done; 2 wrong usage, or no picture could be used
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     options = build_parser().parse_args(arguments)
+    show_any_name()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a picture, the reader says in its own words
     try:
         return options.command(options)

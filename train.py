@@ -1,6 +1,6 @@
 """Trains a model by a recipe.
 
-Example: python train.py --config configs/train-tiny.yaml --data PICTURES --out RUN --export weights/tiny steps=16000
+Example: python train.py --config configs/train-tiny.yaml --data PICTURES --out RUN --export RUN/model steps=16000
 On several GPUs: accelerate launch --multi_gpu train.py ...
 """
 
@@ -9,13 +9,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils.planning.arguments import OneLineParser
+from utils.planning.arguments import OneLineParser, show_any_name
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code: 0 done, 2 wrong usage, 130 interrupted (the run is saved)."""
     parser = build_parser()
     options = parser.parse_intermixed_args(arguments)
+    show_any_name()
     from utils.planning.errors import UserError
     from utils.training.recipe import load_recipe
 
@@ -42,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, help="folder of pictures to learn from; without it, --export exports the run's checkpoint")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run: checkpoint and log")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out exactly where its checkpoint is")
-    parser.add_argument("--export", type=Path, help="folder to write the best weights to with every checkpoint, such as weights/tiny")
+    parser.add_argument("--export", type=Path, help="folder to write the best weights to with every checkpoint, from the first validation on")
     parser.add_argument("--logger", choices=("tensorboard", "wandb", "none"), help="where figures and pictures of the run go (the recipe's)")
     parser.add_argument("--feature-weights", help=".npz of a SqueezeNet 1.1, which a feature_weight above 0 needs; used for training only")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace those of the recipe")

@@ -136,4 +136,6 @@ def test_the_sentence_names_what_is_done():
     assert describe(Degradation(), 0) == "Low-resolution pictures: the originals reduced 4 times (bicubic, antialiased) and rounded to 8 bits."
     sentence = describe(NOISY, 7)
     assert all(words in sentence for words in ("sigma 1.6", "sd 4 of 255", "seed 7", "quality 80"))
+    assert "sharpened (by 1 of an unsharp mask of 1 pixel)" in describe(Degradation(sharpening=1.0), 0)
+    assert "(aliased)" in describe(Degradation(kernel="aliased"), 0)
     assert sentence.index("blurred") < sentence.index("reduced") < sentence.index("noise") < sentence.index("JPEG")

@@ -159,6 +159,14 @@ def test_a_report_replaces_a_report_and_nothing_else(comparison, tmp_path):
         assert [path.read_text() for path in folder.iterdir()] == ["somebody's own"]
 
 
+def test_a_name_that_is_no_unicode_costs_nothing(tmp_path):
+    pictures = (measured("caf\udce9.png", good=1.0),)
+    write_report(Comparison(("plain", "good"), pictures, ()), FACTS, tmp_path / "report")
+    assert all(
+        "caf\\udce9.png" in (tmp_path / "report" / name).read_text(encoding="utf-8") for name in ("results.csv", "results.json", "report.html")
+    )
+
+
 def test_a_link_where_a_file_of_the_report_goes_is_left_alone(tmp_path):
     (tmp_path / "report.html").symlink_to(tmp_path / "nowhere")
     with pytest.raises(UserError):

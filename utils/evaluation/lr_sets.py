@@ -40,9 +40,11 @@ def make_lr(hr: np.ndarray, how: Degradation, seed: int) -> np.ndarray:
 
 def describe(how: Degradation, seed: int) -> str:
     """How low-resolution pictures are made, in a sentence."""
-    words = [f"reduced {how.factor} times ({how.kernel}{'' if how.kernel == 'area' else ', antialiased'})"]
+    words = [f"reduced {how.factor} times ({how.kernel}{'' if how.kernel in ('area', 'aliased') else ', antialiased'})"]
     if max(how.blur_sigma) > 0:
         words.insert(0, f"blurred (Gaussian, sigma {how.blur_sigma[0]:g} pixels of the original)")
+    if how.sharpening > 0:
+        words.append(f"sharpened (by {how.sharpening:g} of an unsharp mask of {how.sharpening_sigma:g} pixel)")
     if how.noise_sd > 0:
         words.append(f"given noise (sd {255 * how.noise_sd:g} of 255, seed {seed})")
     if how.jpeg_quality is not None:

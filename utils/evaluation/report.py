@@ -67,8 +67,9 @@ def write_report(comparison: Comparison, facts: Facts, folder: Path) -> list[Pat
     make_folder(folder)
     contents = {"results.csv": as_csv(comparison), "results.json": as_json(comparison, facts), "report.html": as_html(comparison, facts)}
     for name, text in contents.items():
-        assert text.encode().startswith(MARKS[name])
-        write_whole(folder / name, lambda stream, text=text: stream.write(text.encode()))
+        data = text.encode("utf-8", errors="backslashreplace")  # names of files may hold what UTF-8 cannot
+        assert data.startswith(MARKS[name])
+        write_whole(folder / name, lambda stream, data=data: stream.write(data))
     return [folder / name for name in contents]
 
 

@@ -7,12 +7,11 @@ import importlib
 import sys
 import warnings
 from collections.abc import Callable
-from io import TextIOWrapper
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from utils.planning.arguments import OneLineParser
+from utils.planning.arguments import OneLineParser, show_any_name
 from utils.planning.checked_settings import make_settings, parse_assignments
 from utils.planning.errors import UserError
 
@@ -27,9 +26,7 @@ if TYPE_CHECKING:
 def main(make: type[InvSamplerSR], default_config: Path, arguments: list[str] | None = None) -> int:
     """Run the command line with samplers of the class `make`; returns the exit code."""
     options = _parser(default_config).parse_intermixed_args(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names of files may hold what a terminal cannot show
+    show_any_name()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a picture, the reader says in its own words
     try:
         return _self_check(make, options) if options.self_check else _upscale_paths(make, options)

@@ -59,7 +59,7 @@ class FeatureDistance:
                     array = arrays[key].transpose(3, 2, 0, 1) if arrays[key].ndim == 4 else arrays[key]
                     self._layers.setdefault(name, []).append(torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)))
             sound = sorted(self._layers) == _SQUEEZENET_LAYERS and all(len(layer) == 2 for layer in self._layers.values())
-        except (OSError, EOFError, ValueError, zipfile.BadZipFile):
+        except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile):
             sound = False
         if not sound:
             raise UserError(f"{weights} does not hold the features of a SqueezeNet 1.1 as .npz; name another file.")

@@ -1,6 +1,8 @@
 """The command lines' common manners."""
 
 import argparse
+import sys
+from io import TextIOWrapper
 from typing import NoReturn
 
 
@@ -9,3 +11,10 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {' '.join(message.split())}; --help tells more.\n")
+
+
+def show_any_name() -> None:
+    """Let what is printed hold any name of a file, also one that the terminal's encoding cannot show."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

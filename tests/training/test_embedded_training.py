@@ -25,6 +25,7 @@ from utils.training.mixed_precision import in_precision
 from utils.training.objective import charbonnier, estimate
 from utils.training.run import STOPPED, export_run, start_accelerator, train
 from utils.training.trainer import Trainer
+from utils.training.validation import gain
 from utils.training.validation import upscale as upscale_with
 
 CLASSES = ClassConditioner(torch.device("cpu"))
@@ -213,6 +214,50 @@ def test_resuming_with_other_networks_is_refused(recipe, photo, new_trainer):
         new_trainer(wider, [photo], state)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"seed": 9}, "seed was"), ({"validation_crop": 32}, "validation_crop was"), ({"validation_photos": 2}, "Other pictures than before")],
+)
+def test_a_run_is_not_resumed_as_one_with_other_batches_or_scores(recipe, photo_folder, tmp_path, change, words):
+    train(recipe, photo_folder, tmp_path)
+    with pytest.raises(UserError, match=words):
+        train(replace(recipe, **change, steps=8), photo_folder, tmp_path, resume=True)
+    assert train(replace(recipe, steps=8, learning_rate=1e-4), photo_folder, tmp_path, resume=True) == 0
+
+
+def test_a_run_of_several_processes_can_be_exported_by_one_but_not_resumed(recipe, photo_folder, tmp_path):
+    train(recipe, photo_folder, tmp_path)
+    save_checkpoint(tmp_path, load_checkpoint(tmp_path) | {"processes": 2})
+    assert export_run(recipe, tmp_path, tmp_path / "model") == 0 and (tmp_path / "model" / "model_index.json").exists()
+    with pytest.raises(UserError, match=r"2 process\(es\)"):
+        train(recipe, photo_folder, tmp_path, resume=True)
+
+
+def test_another_model_is_not_replaced_by_an_export(recipe, photo_folder, tmp_path):
+    other = tmp_path / "sd-turbo"
+    (other / "unet").mkdir(parents=True)
+    (other / "unet" / "weights").write_text("of somebody")
+    for index in (None, "StableDiffusionPipeline"):
+        if index:
+            (other / "model_index.json").write_text(json.dumps({"_class_name": index}))
+        with pytest.raises(UserError, match="another model"):
+            train(recipe, photo_folder, tmp_path / "run", export=other)
+    assert (other / "unet" / "weights").read_text() == "of somebody" and not (tmp_path / "run").exists()
+
+
+def test_nothing_is_exported_before_the_first_validation(recipe, photo_folder, tmp_path, monkeypatch):
+    exported = []
+    monkeypatch.setattr("utils.training.embedded_task.EmbeddedTask.export", lambda task, networks, folder: exported.append(folder))
+    train(replace(recipe, checkpoint_steps=2), photo_folder, tmp_path / "run", export=tmp_path / "model")
+    assert len(exported) == 3  # of checkpoints at 2, 4 and 6 and the last, those after the validation at 4
+
+
+def test_a_flat_validation_picture_does_not_decide_what_is_best(recipe, photo):
+    flat = np.full((64, 64, 3), 0.5, np.float32)
+    lq = flat[::4, ::4]
+    assert gain(to_tensor([flat]), lq, flat) == 0 and -60 < gain(to_tensor([flat + 0.01]), lq, flat) < 0
+
+
 def test_resuming_takes_the_learning_rate_of_the_recipe(recipe, photo, new_trainer):
     state = new_trainer(recipe, [photo]).state()
     resumed = new_trainer(replace(recipe, learning_rate=1e-5), [photo], state)
@@ -240,6 +285,23 @@ def test_a_new_run_can_start_from_an_exported_model(recipe, photo, photo_folder,
     assert trainer.task.channel_std == json.loads((tmp_path / "model" / "vae" / "config.json").read_text())["channel_std"]
     again = new_trainer(replace(recipe, init=str(tmp_path / "gone")), other_photos, trainer.state())
     assert torch.equal(again.task.networks["unet"].conv_in.weight, trainer.task.networks["unet"].conv_in.weight)
+
+
+def test_a_deeper_network_starts_as_the_shallower_one_whose_weights_it_is_given(recipe, photo, photo_folder, new_trainer, tmp_path):
+    shape = {"in_channels": 48, "out_channels": 48, "width": 8, "num_blocks": 2}
+    recipe = replace(recipe, unet_class="LatentResNet", unet=shape, logger="none")
+    train(recipe, photo_folder, tmp_path / "run", export=tmp_path / "model")
+    given = {"init": str(tmp_path / "model")}
+    shallow = new_trainer(replace(recipe, **given), [photo]).task.denoiser
+    deep = new_trainer(replace(recipe, **given, unet={**shape, "num_blocks": 4}), [photo])
+    lq = photo[:24, :20].astype(np.float32) / 255
+    before = upscale(shallow, lq, [200, 100])
+    assert torch.equal(upscale(deep.task.denoiser, lq, [200, 100]), before)
+    assert len(list(deep.losses())) == recipe.steps
+    assert not torch.equal(upscale(deep.task.denoiser, lq, [200, 100]), before)
+    assert deep.task.denoiser.unet.blocks[3].conv2.weight.abs().sum() > 0
+    with pytest.raises(UserError, match=r"do not fit the recipe's network.*\.$"):
+        new_trainer(replace(recipe, **given, unet={**shape, "num_blocks": 1}), [photo])
 
 
 def test_weights_of_other_networks_are_refused_to_start_from(recipe, photo, photo_folder, new_trainer, tmp_path):

@@ -3,7 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from tests.pictures.icc_profiles import DISPLAY_P3
 from utils.models.conditioning import CLEAN, DEGRADED
 from utils.pictures.resampling import bicubic_antialiased
 from utils.planning.errors import UserError
@@ -72,6 +74,19 @@ def test_a_damaged_photo_is_named(photo_folder, tmp_path):
     (tmp_path / "torn.png").write_bytes((photo_folder / "0.png").read_bytes()[:200])
     with pytest.raises(UserError, match=r"torn\.png cannot be read"):
         load_photos(tmp_path, 16)
+
+
+def test_photos_are_read_as_the_sampler_reads_pictures(photo, tmp_path):
+    """16 bits are not clipped, profiles are heeded; hidden files and folders called like pictures are none."""
+    levels = np.linspace(0, 65535, 32 * 32).astype(np.uint16).reshape(32, 32)
+    Image.fromarray(levels).save(tmp_path / "deep.png")
+    Image.fromarray(photo[:32, :32]).save(tmp_path / "wide.png", icc_profile=DISPLAY_P3)
+    (tmp_path / "._deep.png").write_bytes(b"what a Mac leaves")
+    (tmp_path / "folder.jpg").mkdir()
+    photos = load_photos(tmp_path, 16)
+    assert list(photos) == ["deep.png", "wide.png"] and all(pixels.dtype == np.uint8 for pixels in photos.values())
+    np.testing.assert_array_equal(photos["deep.png"][..., 0], np.rint(levels / 257))
+    assert np.abs(photos["wide.png"].astype(int) - photo[:32, :32]).max() > 3
 
 
 def test_the_split_is_fixed_by_name_and_has_no_overlap():

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.utils.data import Dataset
 
+from utils.evaluation.picture_sets import find_tree, read
 from utils.models.conditioning import CLEAN, DEGRADED
+from utils.pictures.colour_profiles import to_srgb
 from utils.pictures.degradations import Degradation, blur, degrade, draw_degradation, gaussian_kernel
+from utils.pictures.tensors import full_scale
 from utils.planning.errors import UserError
 from utils.training.recipe import EmbeddedRecipe, Recipe
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 MARGIN = 32
 """High-resolution pixels around a crop that are degraded with it, so that its border looks like any other place in a picture."""
 
@@ -40,18 +41,18 @@ class Batch:
 
 
 def load_photos(folder: Path, smallest_side: int) -> dict[str, np.ndarray]:
-    """Every picture under `folder` with both sides at least `smallest_side`, decoded: file name -> uint8 [H,W,3], sorted by name."""
+    """Every picture under `folder` with both sides at least `smallest_side`, as sRGB: file name -> uint8 [H,W,3], sorted by name."""
     if not folder.is_dir():
         raise UserError(f"The folder of training pictures {folder} does not exist; give one with --data.")
     photos = {}
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
+    for name in find_tree(folder):
         try:
-            with Image.open(path) as picture:
-                pixels = np.asarray(picture.convert("RGB"))
-        except OSError as error:
-            raise UserError(f"The training picture {path} cannot be read ({error}); repair or remove it.") from error
-        if min(pixels.shape[:2]) >= smallest_side:
-            photos[path.relative_to(folder).as_posix()] = pixels
+            picture = read(folder / name)
+        except UserError as error:
+            raise UserError(f"The training picture {name} cannot be read; repair or remove it. {error}") from error
+        if min(picture.size) >= smallest_side:
+            srgb = to_srgb(picture.rgb, picture.icc)
+            photos[str(name)] = srgb if srgb.dtype == np.uint8 else np.rint(srgb * (255 / full_scale(srgb.dtype))).astype(np.uint8)
     if not photos:
         raise UserError(f"There is no picture of at least {smallest_side} pixels a side in {folder}; give another folder with --data.")
     return photos

@@ -66,18 +66,30 @@ def start_as_bicubic(unet: Any, predictor: NoisePredictor) -> None:
 
 
 def load_weights(denoiser: Denoiser, folder: Path) -> None:
-    """Gives the networks the weights of the exported model in `folder`; a UserError if they are missing or of other networks."""
+    """Gives the networks the weights of the exported model in `folder`; a UserError if they are missing or of other networks.
+
+    A LatentResNet may have more blocks than the exported one: those that are added do nothing yet.
+    """
     for network, path in ((denoiser.unet, folder / UNET_WEIGHTS), (denoiser.noise_predictor, folder / PREDICTOR_WEIGHTS)):
         try:
             state = load_file(path)
         except (OSError, SafetensorError) as error:
             raise UserError(f"The weights {path} to start from are missing or damaged; set init to the folder of an exported model.") from error
+        if isinstance(network, LatentResNet):
+            state |= added_blocks(network, state)
         wanted = network.state_dict()
         misshapen = [(name, state[name].shape, wanted[name].shape) for name in wanted if name in state and state[name].shape != wanted[name].shape]
         fault = first_fault(wanted.keys() - state.keys(), state.keys() - wanted.keys(), misshapen)
         if fault:
             raise UserError(f"The weights {path} to start from do not fit the recipe's network: the file {fault}; use the recipe they came from.")
         network.load_state_dict({name: value.float() for name, value in state.items()})
+
+
+def added_blocks(network: LatentResNet, shallower: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights of the blocks of `network` that the weights `shallower` lack: new ones, but with an output of zero."""
+    known = {name.split(".")[1] for name in shallower if name.startswith("blocks.")}
+    added = {name: value for name, value in network.state_dict().items() if name.startswith("blocks.") and name.split(".")[1] not in known}
+    return {name: torch.zeros_like(value) if ".conv2." in name else value for name, value in added.items()}
 
 
 def read_channel_std(folder: Path, levels: int) -> list[float]:

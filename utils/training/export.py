@@ -10,10 +10,26 @@ from safetensors.torch import save
 
 from utils.models.denoising import Denoiser
 from utils.models.noise_predictor import NoisePredictor
+from utils.planning.errors import UserError
 from utils.training.recipe import EmbeddedRecipe
 
 UNET_WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 PREDICTOR_WEIGHTS = "noise_predictor/noise_predictor.safetensors"
+
+
+PARTS = ("noise_predictor", "scheduler", "unet", "vae")
+MODEL_CLASS = "InvSamplerSR"
+
+
+def refuse_foreign_model(folder: Path) -> None:
+    """A UserError if an export into `folder` would replace parts of a model that is not one of ours."""
+    index = folder / "model_index.json"
+    try:
+        is_ours = json.loads(index.read_text()).get("_class_name") == MODEL_CLASS
+    except (OSError, ValueError, AttributeError):
+        is_ours = False
+    if not is_ours and any((folder / name).exists() for name in (index.name, *PARTS)):
+        raise UserError(f"There is another model in {folder}, which is not replaced; name another folder with --export.")
 
 
 def export_model(denoiser: Denoiser, recipe: EmbeddedRecipe, folder: Path) -> None:
@@ -39,7 +55,7 @@ def export_model(denoiser: Denoiser, recipe: EmbeddedRecipe, folder: Path) -> No
     _write_json(
         folder / "model_index.json",
         {
-            "_class_name": "InvSamplerSR",
+            "_class_name": MODEL_CLASS,
             "noise_predictor": ["utils.models.noise_predictor", "NoisePredictor"],
             "scheduler": ["diffusers", "EulerDiscreteScheduler"],
             "unet": [_library(denoiser.unet), type(denoiser.unet).__name__],

@@ -31,7 +31,7 @@ class Logbook:
         self._image_layout: dict[str, Any] = {}
         accelerator.trackers = []
         if recipe.logger == "tensorboard":
-            accelerator.trackers.append(TensorBoardTracker("", str(run), purge_step=step or None))
+            accelerator.trackers.append(TensorBoardTracker("", str(run), purge_step=step + 1 if step else None))
             self._image_layout = {"dataformats": "NHWC"}
         if recipe.logger == "wandb":
             accelerator.trackers.append(WandBTracker(WANDB_PROJECT, dir=str(run), name=run.resolve().name, config=asdict(recipe), resume="auto"))

@@ -129,6 +129,10 @@ def _schema(given: Any) -> type[Recipe]:
     return RECIPES[task]
 
 
+SMALLEST_MEASURED = 16
+"""Pixels a side of pictures that a PSNR is measured on without their border."""
+
+
 def _check(recipe: Recipe) -> None:
     """Refuses what would fail, or quietly do nothing, hours later."""
     for name in ("steps", "batch", "crop", "scale", "validation_photos", "validation_crop", "validate_every"):
@@ -145,6 +149,7 @@ def _check(recipe: Recipe) -> None:
     _require(recipe.precision in PRECISIONS, "precision", f"must be one of {', '.join(PRECISIONS)}")
     _require(recipe.degradations in DEGRADATIONS, "degradations", f"must be one of {', '.join(DEGRADATIONS)}")
     _require(recipe.logger in LOGGERS, "logger", f"must be one of {', '.join(LOGGERS)}")
+    _require(recipe.validation_crop >= SMALLEST_MEASURED, "validation_crop", f"must be at least {SMALLEST_MEASURED}")
     _require(recipe.crop % recipe.scale == 0, "crop", f"must be a multiple of {recipe.scale}")
     _require(all(1 <= t <= 1000 for t in recipe.start_timesteps), "start_timesteps", "must lie between 1 and 1000")
     _require(
@@ -169,7 +174,10 @@ def _check_embedded(recipe: EmbeddedRecipe) -> None:
         descending = all(a > b for a, b in pairwise(timesteps))
         fits = len(timesteps) >= 2 and descending and timesteps[-1] >= 1 and timesteps[0] <= 1000
         _require(fits, "few_step_lists", "must hold descending lists of two or more timesteps between 1 and 1000")
+    _require(bool(recipe.few_step_lists) or recipe.few_step_share == 0, "few_step_lists", "must not be empty where few_step_share is above 0")
+    _require(recipe.feature_weight > 0 or recipe.feature_weights is None, "feature_weight", "must be above 0 where --feature-weights are given")
     if recipe.feature_weight > 0:
+        _require(recipe.validation_crop >= 32, "validation_crop", "must be at least 32 where feature_weight is above 0")
         _require(recipe.feature_weights is not None, "feature_weight", "needs a file of a SqueezeNet's weights; give it with --feature-weights")
         _require(recipe.crop >= 32, "crop", "must be at least 32 where feature_weight is above 0")
 

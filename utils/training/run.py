@@ -1,6 +1,7 @@
 """One training run from its folder of pictures to its checkpoints, log and exported weights."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from utils.training.agreement import any_process
 from utils.training.checkpoint import load_checkpoint, refuse_to_overwrite, save_checkpoint
 from utils.training.dataset import MARGIN, load_photos, split
 from utils.training.embedded_task import EmbeddedTask
+from utils.training.export import refuse_foreign_model
 from utils.training.logbook import Logbook, check_logger
 from utils.training.mixed_precision import choose_precision
 from utils.training.predictor_task import NoisePredictorTask
@@ -30,7 +32,7 @@ STOPPED = 130
 def train(recipe: Recipe, data: Path, run: Path, resume: bool = False, export: Path | None = None) -> int:
     """Trains until the recipe's budget is spent, until patience has run out, or until SIGINT or SIGTERM; returns the exit code.
 
-    `run` receives checkpoint.pt and the log, `export` the best averaged weights whenever a checkpoint is written.
+    `run` receives checkpoint.pt and the log, `export` the best averaged weights whenever a checkpoint is written, from the first validation on.
     """
     check_logger(recipe.logger)
     if not resume:
@@ -39,8 +41,12 @@ def train(recipe: Recipe, data: Path, run: Path, resume: bool = False, export: P
     photos = load_photos(data, recipe.crop + 2 * MARGIN)
     training, held_out = split(list(photos), recipe.validation_photos)
     accelerator = start_accelerator(recipe)
+    if state:
+        refuse_another_run(recipe, accelerator.num_processes, held_out, state)
+    if export is not None and recipe.task == "embedded":
+        refuse_foreign_model(export)
     trainer = start_trainer(recipe, accelerator, [photos[name] for name in training], state)
-    trainer.task.hold_out([photos[name] for name in held_out])
+    trainer.hold_out({name: photos[name] for name in held_out})
     run.mkdir(parents=True, exist_ok=True)
     accelerator.print(f"{len(training)} training and {len(held_out)} validation pictures, step {trainer.step} of {recipe.steps}", flush=True)
     with Logbook(accelerator, recipe, run, trainer.step) as log, stop_requests() as stopping:
@@ -52,8 +58,29 @@ def train(recipe: Recipe, data: Path, run: Path, resume: bool = False, export: P
     return code
 
 
+MAY_CHANGE = {
+    *("steps", "minutes", "patience", "min_delta", "learning_rate", "warmup_steps", "cooldown_share", "init", "feature_weights"),
+    *("precision", "workers", "validate_every", "checkpoint_minutes", "checkpoint_steps", "logger"),
+}
+"""What of a recipe a resumed run may have otherwise: how long and how fast it learns, and with what; not from what, nor how that is scored."""
+
+
+def refuse_another_run(recipe: Recipe, processes: int, held_out: Sequence[str], state: dict[str, Any]) -> None:
+    """A UserError if a run would be resumed as one that draws other batches, or whose scores are not those of before."""
+    if state["processes"] != processes:
+        raise UserError(f"The run was started with {state['processes']} process(es), which decide its batches; resume it with as many.")
+    if state["held_out"] != list(held_out):
+        raise UserError("Other pictures than before would be kept out of training; resume the run with the pictures it was started with.")
+    for key, value in asdict(recipe).items():
+        before = state["recipe"].get(key)
+        if key not in MAY_CHANGE and value != before:
+            raise UserError(f"{key} was {before} when the run was started and is {value} now; resume it with its recipe, or start a new run (init).")
+
+
 def export_run(recipe: Recipe, run: Path, export: Path) -> int:
     """Exports the best averaged weights of a run's checkpoint, without training; returns the exit code."""
+    if recipe.task == "embedded":
+        refuse_foreign_model(export)
     trainer = start_trainer(recipe, start_accelerator(recipe), [], load_checkpoint(run))
     if trainer.accelerator.is_main_process:
         trainer.task.export(trainer.networks_to_export(), export)
@@ -115,7 +142,7 @@ def _save(trainer: Trainer, run: Path, export: Path | None) -> None:
     if not trainer.accelerator.is_main_process:
         return
     save_checkpoint(run, trainer.state())
-    if export is not None:
+    if export is not None and trainer.best.weights:
         trainer.task.export(trainer.networks_to_export(), export)
 
 

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, cast
 
@@ -13,7 +13,6 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
-from utils.planning.errors import UserError
 from utils.training.agreement import as_main
 from utils.training.early_stopping import BestWeights
 from utils.training.schedules import moving_average, rate_factor
@@ -27,6 +26,7 @@ class Trainer:
     def __init__(self, task: Task, accelerator: Accelerator, photos: Sequence[np.ndarray], state: dict[str, Any] | None) -> None:
         self.task, self.recipe, self.accelerator, self.photos = task, task.recipe, accelerator, photos
         self.step, self.seconds = 0, 0.0
+        self.held_out: list[str] = []
         self.budget = 1.0  # the share of the recipe's budget that this run gets; less once patience has run out
         self.best = BestWeights(self.recipe.patience, self.recipe.min_delta)
         task.to(device=accelerator.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - an overload that the stubs lack
@@ -35,6 +35,11 @@ class Trainer:
         self.model, self.optimiser = accelerator.prepare(task, optimiser)
         if state:
             self._load(state)
+
+    def hold_out(self, photos: Mapping[str, np.ndarray]) -> None:
+        """Validate with these photos uint8 [H,W,3], by their names."""
+        self.held_out = list(photos)
+        self.task.hold_out(list(photos.values()))
 
     def state(self) -> dict[str, Any]:
         """All that resuming needs. No random state: each batch is a function of the seed and its index."""
@@ -47,6 +52,7 @@ class Trainer:
             "step": self.step,
             "seconds": self.seconds,
             "budget": self.budget,
+            "held_out": self.held_out,
             "processes": self.accelerator.num_processes,
             "facts": self.task.facts(),
             "recipe": asdict(self.recipe),
@@ -54,8 +60,6 @@ class Trainer:
 
     def _load(self, state: dict[str, Any]) -> None:
         refuse_other_networks(self.task.facts(), state["facts"])
-        if state["processes"] != self.accelerator.num_processes:
-            raise UserError(f"The run was started with {state['processes']} process(es), which decide its batches; resume it with as many.")
         self.task.networks.load_state_dict(state["networks"])
         self.task.rivals.load_state_dict(state["rivals"])
         self.average.load_state_dict(state["average"])

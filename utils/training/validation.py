@@ -11,11 +11,18 @@ from utils.models.denoising import Denoiser, Draws, sample
 from utils.pictures.resampling import bicubic
 from utils.training.dataset import to_tensor
 
+HIGHEST_PSNR = 80.0
+"""Decibels: an error of a fortieth of a grey level."""
+
 
 def gain(rgb: torch.Tensor, lq: np.ndarray, hq: np.ndarray) -> float:
-    """The PSNR of luma of rgb [1,3,H,W] less that of the bicubic picture of lq, both against hq, in decibels."""
+    """The PSNR of luma of rgb [1,3,H,W] less that of the bicubic picture of lq, both against hq, in decibels.
+
+    Neither counts for more than `HIGHEST_PSNR`, which bicubic exceeds where a picture is flat.
+    """
     target = to_tensor([hq])
-    return psnr_y(rgb, target) - psnr_y(bicubic(to_tensor([lq]), (hq.shape[0], hq.shape[1])), target)
+    ours, bicubics = (psnr_y(picture, target) for picture in (rgb, bicubic(to_tensor([lq]), (hq.shape[0], hq.shape[1]))))
+    return min(ours, HIGHEST_PSNR) - min(bicubics, HIGHEST_PSNR)
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from utils.page.shared_sampler import SharedSampler
-from utils.page.turns import Cancelled
+from utils.page.turns import Cancelled, Turns
 from utils.planning.checked_settings import make_settings
 from utils.planning.errors import UserError
 
@@ -216,6 +216,18 @@ def test_where_neither_can_be_loaded_everybody_is_told_and_another_one_may_be_tr
     shared.switch(OTHER)
     settled(shared)
     assert shared.get().settings.seed == 2
+
+
+def test_a_switch_that_finds_the_line_full_is_refused_and_can_be_asked_for_again():
+    shared = loaded(made_of)
+    shared._turns = Turns(most_waiting=0)
+    with shared.lent(threading.Event()):
+        shared.switch(OTHER)
+        settled(shared)
+    assert "others are waiting already" in shared.refusal and shared.get().settings.seed == 1
+    shared.switch(OTHER)
+    settled(shared)
+    assert (shared.refusal, shared.get().settings.seed) == ("", 2)
 
 
 def test_a_model_s_rate_is_not_that_of_the_next_one(monkeypatch):

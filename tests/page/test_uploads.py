@@ -6,9 +6,10 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import gradio as gr
 import pytest
 
-from utils.page.uploads import NoForeignAddresses, RefusedUploadsLogged, uploaded
+from utils.page.uploads import GuardedBlocks, NoForeignAddresses, RefusedUploadsLogged, uploaded
 from utils.planning.errors import UserError
 
 
@@ -66,6 +67,14 @@ def test_a_link_out_of_the_folder_is_refused(folder):
 def test_an_upload_that_was_deleted_is_said_to_be(folder):
     with pytest.raises(UserError, match="not kept any more; upload it again"):
         uploaded({"path": str(folder / "0a1b" / "gone.png")})
+
+
+@pytest.mark.parametrize(("sent", "taken"), [(None, 1), (0, 1), (3, 3), (9, 5)])
+def test_a_number_is_taken_as_its_slider_shows_it_once_its_box_is_left(sent, taken):
+    with GuardedBlocks() as page:
+        gr.Button().click(lambda steps: None, gr.Slider(1, 5, 2, step=1))
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(asyncio.run, page.preprocess_data(page.fns[0], [sent], None)).result() == [taken]
 
 
 @pytest.mark.parametrize(

@@ -134,11 +134,19 @@ class SharedSampler:
             self.state = LoadingState("failed", reason)
         self._finished.set()
         if self._sampler is not None:
-            with suppress(Cancelled), self.turn(self.closing):
+            with suppress(Cancelled, UserError), self.turn(self.closing):  # the latter where many wait already: a trial is not needed
                 self._try_out()
 
     def _switch(self, settings: Settings) -> None:
-        with suppress(Cancelled), self.turn(self.closing):
+        try:
+            self._switch_in_turn(settings)
+        except Cancelled:
+            pass
+        except UserError as error:  # too many wait for their turn already
+            self.refusal, self.wanted = explained(error), None
+
+    def _switch_in_turn(self, settings: Settings) -> None:
+        with self.turn(self.closing):
             self.state = LoadingState("loading", _LOADING)
             self._finished.clear()
             before = self.settings if self._sampler else None

@@ -37,7 +37,7 @@ def uploaded(file: Any) -> Path:
 
 
 class GuardedBlocks(gr.Blocks):
-    """Blocks that look at requests before Gradio does, which would fetch addresses of files, and fail at a number too large for its slider."""
+    """Blocks that look at requests before Gradio does, which would fetch addresses of files, and fail at what a slider's box has for a while."""
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False) -> list[Any]:
         # Whatever else it has: Gradio looks at those with `meta` only, and hands the others to components that open them, as that for pictures does.
@@ -76,8 +76,10 @@ class RefusedUploadsLogged:
 
 
 def _within(block: Any, value: Any) -> Any:
-    """A slider's value as it is once its box is left."""
-    return min(max(value, block.minimum), block.maximum) if isinstance(block, gr.Slider) and isinstance(value, int | float) else value
+    """A slider's value as it is once its box is left, which may be empty before."""
+    if not isinstance(block, gr.Slider) or not isinstance(value, int | float | None):
+        return value
+    return block.minimum if value is None else min(max(value, block.minimum), block.maximum)
 
 
 def _checked(file: dict[str, Any]) -> dict[str, Any]:

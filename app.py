@@ -155,7 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with _files_apart() as sessions:
             page, shared, address = _started(options, sessions)
-            signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the files of visitors are deleted then, too
+            _end_as_by_ctrl_c()
             print(_greeting(address, options), flush=True)
             try:
                 shared.start()  # only now: importing torch must not hold up the page
@@ -190,12 +190,27 @@ def _started(options: argparse.Namespace, sessions: Sessions) -> "tuple[gr.Block
     return page, shared, launch(page, host, options.port, logins=logins, share=options.share, mcp=options.mcp)
 
 
+def _end_as_by_ctrl_c() -> None:
+    """Have the other requests to end obeyed in the same way, so that the files of visitors are deleted then, too."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for name in ("SIGHUP", "SIGBREAK"):  # of a terminal that is closed; each system has one of them
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _hang_up)
+
+
+def _hang_up(number: int, frame: Any) -> None:
+    signal.signal(number, signal.SIG_IGN)  # it comes from the shell and from the system, and the second one must not cut the end short
+    raise KeyboardInterrupt
+
+
 def _stop(page: "gr.Blocks", shared: SharedSampler) -> None:
     """Take no more requests, and end what runs at its next tiles; at a second Ctrl-C, without waiting for them."""
     from gradio.tunneling import CURRENT_TUNNELS
 
     with contextlib.suppress(KeyboardInterrupt):
-        print("Stopping ...", flush=True)
+        with contextlib.suppress(OSError):  # the terminal is gone
+            print("Stopping ...", flush=True)
         page.close(verbose=False)
         for tunnel in CURRENT_TUNNELS:
             tunnel.kill()
@@ -281,6 +296,7 @@ def _greeting(address: str, options: argparse.Namespace) -> str:
 
 if __name__ == "__main__":
     code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # the terminal is gone
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code)  # taking torch and Gradio apart, object by object, would take many seconds

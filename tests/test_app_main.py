@@ -14,6 +14,7 @@ import app
 from utils.page.shared_sampler import SharedSampler
 
 SHARED_ADDRESS = "https://0123456789.gradio.live"
+ENDS = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 
 
 class Page:
@@ -47,9 +48,10 @@ def pages(monkeypatch) -> Iterator[list[Page]]:
     monkeypatch.setattr(app, "build_page", build_page)
     monkeypatch.setattr(SharedSampler, "start", lambda self: None)
     monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in ENDS}
     yield made
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_a_shared_page_asks_for_the_login_and_keeps_all_else_as_it_is(pages, capsys):
@@ -106,3 +108,37 @@ def test_ctrl_c_is_answered_at_once_and_stops_what_runs_and_deletes_the_files_of
     assert not folder.exists() and not folder.parent.exists()
     assert folder.parent.parent.exists() is chosen and (tmp_path / "other.txt").exists() is chosen
     assert os.environ.get("GRADIO_TEMP_DIR") == (str(tmp_path) if chosen else None)
+
+
+@pytest.mark.parametrize("number", ENDS)
+def test_the_files_of_visitors_are_deleted_also_when_the_program_is_ended_or_its_terminal_is_closed(pages, number, monkeypatch):
+    seen: dict[str, Any] = {}
+
+    def end(page: Page) -> bool:
+        seen["folder"] = page.sessions.new_folder("visitor")
+        signal.raise_signal(number)
+        return True
+
+    def close(page: Page, verbose: bool) -> None:
+        seen["closed"] = True
+        if number != signal.SIGTERM:
+            signal.raise_signal(number)  # a terminal says it more than once
+
+    monkeypatch.setattr(Page, "is_running", property(end))
+    monkeypatch.setattr(Page, "close", close)
+    monkeypatch.setattr(app, "print", print_to_nowhere, raising=False)
+    assert app.main([]) == 0
+    assert seen["closed"] and not seen["folder"].exists()
+
+
+def print_to_nowhere(words: str, **options: Any) -> None:
+    """As after the terminal was closed."""
+    if words == "Stopping ...":
+        raise OSError("Input/output error")
+
+
+@pytest.mark.skipif(len(ENDS) < 2, reason="this system has no such signal")
+def test_a_program_that_is_to_outlive_its_terminal_does(pages):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    assert app.main([]) == 0
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN

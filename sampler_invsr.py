@@ -234,6 +234,7 @@ class InvSamplerSR:
         from utils.pictures.rows import new_rows
 
         lq = lq.float().to(self.device)
+        self._model.conditioner(settings.prompt, settings.negative_prompt, plan.cfg_scale)  # kept: no tile is to blame if there is no memory for that
         padded, below, box = pad(lq, plan), lq[0], picture_box(plan)
         canvases: list[Rows] = []
         for run in plan.runs:

@@ -2,6 +2,7 @@ import json
 import logging
 import shutil
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -382,6 +383,15 @@ def test_models_load_once_and_are_shared(tiny_config, sampler):
     for thread in threads:
         thread.join()
     assert len(made) == 4 and all(other._model is sampler._model for other in made)
+
+
+def test_a_prompt_means_the_same_whichever_it_was_encoded_with(tiny_config):
+    """On most processors the rows of a larger product are rounded otherwise."""
+    folder = Path(tiny_config["sd_pipe"]["params"]["pretrained_model_name_or_path"])
+    texts = [f"{k} houses by a lake" for k in range(5)]
+    together = TextConditioner(folder, torch.device("cpu"), torch.float32)._encode(texts)
+    for text, embedding in zip(texts, together, strict=True):
+        assert torch.equal(TextConditioner(folder, torch.device("cpu"), torch.float32)._encode([text])[0], embedding)
 
 
 def test_prompts_are_encoded_once_and_the_encoder_is_released(tiny_config, monkeypatch):

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from tests.conftest import PARITY, SHARED
-from utils.pictures.color_fix import DECISIONS, RIGHT, Regions, decided, fix_wavelet, fix_ycbcr, wavelet_low
+from utils.pictures.color_fix import DECISIONS, RIGHT, Regions, _quantiles, decided, fix_wavelet, fix_ycbcr, wavelet_low
 from utils.pictures.resampling import bicubic_antialiased
 from utils.pictures.rows import RowsInMemory
 from utils.pictures.stages import StageContext, run_stages
@@ -297,3 +297,11 @@ def test_colours_are_compared_with_the_unpadded_picture(name):
     worse = sr + torch.tensor([0.1, 0.0, 0.0]).view(3, 1, 1)
     fixed = run_stages(worse, StageContext(lq, plan))
     assert name == "none" or (fixed - sr).abs().amax() < 0.4 * (worse - sr).abs().amax()
+
+
+@pytest.mark.parametrize("n", [1, 2, 256, 1000, 2**24 + 4])
+def test_the_quantiles_of_any_number_of_pixels_reach_from_the_least_to_the_greatest(n):
+    """Above 2^24 pixels float32 has no place for each of them."""
+    quantiles = _quantiles(torch.arange(n, dtype=torch.int32))
+    assert quantiles[0] == 0 and quantiles[-1] == n - 1
+    assert (quantiles - torch.linspace(0, n - 1, 256, dtype=torch.float64)).abs().max() <= 0.5

@@ -12,6 +12,9 @@ from tests.conftest import PARITY
 from utils.planning.geometry import Box, even_tiles, fixed_tiles, pad_axis, starts
 
 patches = st.sampled_from([16, 32, 64, 128])
+sizes_and_patch = st.sampled_from([1, 5, 16, 31, 64, 127]).flatmap(
+    lambda patch: st.tuples(st.integers(1, 4 * patch), st.integers(1, 4 * patch), st.just(patch))
+)
 
 
 @pytest.mark.parametrize(("case", "expected"), json.loads((PARITY / "chopping.json").read_text())["starts"].items())
@@ -45,8 +48,9 @@ def test_padding_is_repeated_reflection(length, patch):
     assert padding.before == before and list(padding.sources) == axis[0].int().tolist()
 
 
-@given(h=st.integers(1, 40).map(lambda k: k * 16), w=st.integers(1, 40).map(lambda k: k * 16), patch=patches, overlap=st.floats(0, 0.9))
-def test_fixed_tiles_cover_everything_inside_without_repeats(h, w, patch, overlap):
+@given(sizes_and_patch=sizes_and_patch, overlap=st.floats(0, 0.9))
+def test_fixed_tiles_cover_everything_inside_without_repeats(sizes_and_patch, overlap):
+    h, w, patch = sizes_and_patch
     h, w = max(h, patch), max(w, patch)
     tiles = fixed_tiles((h, w), patch, overlap)
     assert len(set(tiles)) == len(tiles) and tiles == sorted(tiles)
@@ -57,8 +61,9 @@ def test_fixed_tiles_cover_everything_inside_without_repeats(h, w, patch, overla
     assert covered.all()
 
 
-@given(h=st.integers(1, 40).map(lambda k: k * 16), w=st.integers(1, 40).map(lambda k: k * 16), patch=patches, overlap=st.floats(0, 0.9))
-def test_even_tiles_are_as_many_as_fixed_ones_and_evenly_spread(h, w, patch, overlap):
+@given(sizes_and_patch=sizes_and_patch, overlap=st.floats(0, 0.9))
+def test_even_tiles_are_as_many_as_fixed_ones_and_evenly_spread(sizes_and_patch, overlap):
+    h, w, patch = sizes_and_patch
     h, w = max(h, patch), max(w, patch)
     fixed, even = fixed_tiles((h, w), patch, overlap), even_tiles((h, w), patch, overlap)
     assert len(even) == len(fixed) and even == sorted(set(even))

@@ -147,6 +147,18 @@ def test_what_the_model_cannot_do_is_refused(size, given, words):
         make_plan(size, make_settings({}, given), SPEC)
 
 
+def test_tiles_are_counted_as_they_are_laid():
+    """Steps between tiles are whole pixels: of a tile of 3 that overlap by half they are 1, of one of 1 never less."""
+    spec, least = replace(SPEC, lq_multiple=1), {"max_output_megapixels": 1000}
+    with pytest.raises(UserError, match="more than 100000 tiles"):
+        make_plan((470, 470), make_settings(least, {"pch_size": 3, "overlap": 0.5}), spec)
+    assert make_plan((32, 32), make_settings(least, {"pch_size": 1, "overlap": 0.9}), spec).tile_count == 1024
+
+
+def test_a_picture_within_the_limit_is_not_refused_for_being_padded_to_the_models_multiple():
+    assert make_plan((1990, 2010), make_settings(), SPEC).lq_size == (2000, 2016)
+
+
 def test_timesteps_the_model_was_not_trained_for_are_refused():
     with pytest.raises(UserError, match="from 1 to 250"):
         make_plan((10, 10), make_settings({"timesteps": [500]}), replace(SPEC, timesteps=(1, 250)))

@@ -1,3 +1,4 @@
+import math
 import time
 from dataclasses import dataclass
 
@@ -95,9 +96,10 @@ def test_every_tile_is_a_whole_patch_inside_and_none_repeats(case):
 def test_neighbours_overlap_by_min_overlap_or_more(case):
     """Every pixel lies at least half of it inside some tile, so every place is covered and no two tiles meet with less.
 
-    Of an odd overlap, the halves may be a pixel apart."""
-    least = int(case.patch * case.overlaps[0] / 2 + 1e-6)
-    assert depths(case, case.tiles()).min() >= least
+    Of an odd overlap in the even grid that is taken where nothing is saved, the halves may be a pixel apart."""
+    tiles, half = case.tiles(), case.patch * case.overlaps[0] / 2
+    saves = len(tiles) < len(fixed_tiles(case.lq_size, case.patch, case.overlaps[1]))
+    assert depths(case, tiles).min() >= (math.ceil(half - 1e-6) if saves else int(half + 1e-6))
 
 
 @given(cases())

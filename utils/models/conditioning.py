@@ -67,9 +67,8 @@ class TextConditioner:
             raise UserError(f"The tokenizer and the text encoder in {self._folder} have different vocabularies; fetch the model again.")
         length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
         tokens = tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
-        with torch.no_grad():
-            embeddings = encoder(tokens.input_ids.to(self._device))[0]
-        return list(embeddings.split(1))
+        with torch.no_grad():  # one by one, so that a text means the same whichever it was first asked for with
+            return [encoder(ids[None].to(self._device))[0] for ids in tokens.input_ids]
 
     def _load_tokenizer(self) -> Any:
         from transformers import CLIPTokenizer

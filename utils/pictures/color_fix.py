@@ -180,9 +180,8 @@ def decide_histogram(regions: Regions) -> Fix:
     Matching the histograms of the pictures themselves, as is usual, takes the noise of the input and its lack of detail for colour. Beyond the range
     of the low frequencies the curve changes brightness as much as at its end.
     """
-    levels = torch.linspace(0, 1, _QUANTILES, device=regions.own.device)
     pictures = zip(regions.own, regions.wanted, strict=True)
-    curves = [[_curve(*(_quantiles(low.flatten(), levels) for low in pair)) for pair in zip(*picture, strict=True)] for picture in pictures]
+    curves = [[_curve(*(_quantiles(low.flatten()) for low in pair)) for pair in zip(*picture, strict=True)] for picture in pictures]
 
     def along_curves(sr: torch.Tensor, lq: torch.Tensor) -> torch.Tensor:
         fixed = torch.empty_like(sr, memory_format=torch.contiguous_format)
@@ -195,9 +194,10 @@ def decide_histogram(regions: Regions) -> Fix:
     return along_curves
 
 
-def _quantiles(values: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
-    """Of [n] at `levels` in [0,1]: [levels]. (`torch.quantile` refuses large pictures.)"""
-    return values.sort().values[(levels * (len(values) - 1)).round().long()]
+def _quantiles(values: torch.Tensor) -> torch.Tensor:
+    """`_QUANTILES` values of [n], evenly spaced in their order, the least and the greatest among them. (`torch.quantile` refuses large pictures.)"""
+    places = torch.arange(_QUANTILES, device=values.device) * (len(values) - 1)  # whole numbers: float32 has none for each of 2^24 pixels and more
+    return values.sort().values[(places + (_QUANTILES - 1) // 2) // (_QUANTILES - 1)]
 
 
 def _curve(own: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:

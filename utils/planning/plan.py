@@ -118,7 +118,7 @@ def make_plan(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec
     rows, columns = (pad_axis(length, chopping.pch_size, spec.lq_multiple) for length in picture_size)
     lq_size = len(rows.sources), len(columns.sources)
     output_size = target_size(picture_size, settings.basesr)
-    _check_work(lq_size, settings, spec)
+    _check_work(picture_size, lq_size, settings, spec)
     size_words = _size_words(picture_size, output_size, lq_size, settings, spec)
     tiles, tile_words = _tiles(rows, columns, settings, stats)
     timesteps, step_words = _timesteps(settings, spec, stats)
@@ -182,19 +182,19 @@ def check_output_size(picture_size: tuple[int, int], settings: Settings, spec: M
         )
 
 
-def _check_work(lq_size: tuple[int, int], settings: Settings, spec: ModelSpec) -> None:
-    """UserError if padding or overlap make far more of a picture than its own size says."""
+def _check_work(picture_size: Size, lq_size: Size, settings: Settings, spec: ModelSpec) -> None:
+    """UserError if padding to the size of a tile, or overlap, make far more of a picture than its own size says."""
     chopping, (h, w) = settings.basesr.chopping, lq_size
     allowed = max(settings.max_output_megapixels * 1e6, (chopping.pch_size * spec.scale) ** 2)
-    if h * w * spec.scale**2 > allowed:
+    if math.prod(max(side, chopping.pch_size) for side in picture_size) * spec.scale**2 > allowed:
         needed = tiling_memory(lq_size, chopping.pch_size, spec, tile_batch=1, itemsize=2, guidance=settings.cfg_scale)  # one tile, in half precision
         raise UserError(
             f"Padded to tiles of {chopping.pch_size} pixels the result would be {w * spec.scale} x {h * spec.scale} and take {gigabytes(needed)}"
             f" of memory or more, above the limit of {settings.max_output_megapixels:g} megapixels; use a smaller pch_size, or raise"
             " max_output_megapixels."
         )
-    stride = chopping.pch_size * (1 - (settings.max_overlap if settings.smart_chopping else chopping.overlap))
-    if (h / stride) * (w / stride) > MOST_TILES:
+    overlap = settings.max_overlap if settings.smart_chopping else chopping.overlap
+    if count_fixed_tiles(lq_size, chopping.pch_size, overlap) > MOST_TILES:
         raise UserError(f"This would take more than {MOST_TILES} tiles; use a larger pch_size or less overlap.")
 
 
@@ -276,7 +276,7 @@ def _other_steps(timesteps: tuple[int, ...], spec: ModelSpec) -> tuple[int, ...]
     for steps in sorted(PUBLISHED):
         if steps != len(timesteps) and within(PUBLISHED[steps], *spec.timesteps):
             return PUBLISHED[steps]
-    raise UserError(f"The model {spec.name} takes none of the published timesteps; set fusion_candidates to something other than steps.")
+    raise UserError(f"The model {spec.name} takes no other number of the published timesteps; set fusion_candidates to something other than steps.")
 
 
 def _consistency(settings: Settings, stats: ImageStats | None) -> tuple[float, list[str]]:

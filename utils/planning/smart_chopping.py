@@ -256,7 +256,7 @@ def _grid_line(demands: _Demands, highest: np.ndarray, axis: int, at_start: bool
     before, reach = highest[1 + 2 * axis], highest[2 + 2 * axis]
     # No np.clip: of arrays this small it takes several times as long, and there are thousands.
     first = np.where(at_start, 0, np.minimum(np.maximum(-before // unit * unit, 0), end))
-    last = np.where(at_end, end, np.minimum(np.maximum(-(-reach // unit) * unit - patch, 0), end))
+    last = np.where(at_end, end, np.minimum(np.maximum(-((patch - reach) // unit) * unit, 0), end))
     stride = np.maximum((patch - 2 * highest[0]) // unit * unit, unit)
     distance = np.maximum(last - first, 0)
     whole = np.logical_and(at_start, at_end)  # nothing can be done about a picture slightly larger than a tile

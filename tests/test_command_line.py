@@ -11,6 +11,7 @@ from PIL import Image
 
 from sampler_invsr import DEFAULT_CONFIG, InvSamplerSR
 from tests.conftest import PIPELINE_TINY, PROJECT
+from utils import VERSION
 from utils.jobs import command_line
 
 MODEL = [
@@ -205,6 +206,8 @@ def test_ctrl_c_while_the_libraries_are_loaded_is_no_fault_of_theirs(tmp_path):
         (["-i", "a\0b", "-o", "out"], "NUL"),
         (["-i", "a.png", "-o", "out", "--shard", "3/2"], "no part 3 of 2"),
         (["-i", "a.png", "-o", "out", "--shard", "half"], "--shard 2/3"),
+        (["-i", "a.png", "-o", "out", "--shard", "2/2"], "A single picture has no parts"),
+        (["-i", "a.png", "text.png", "-o", "out"], "'text.png' is not a setting; -i takes one picture or a folder"),
         (["-i", "a.png", "-o", "out", "--format", "gif"], "no output format gif"),
         (["-i", "empty.png", "-o", "out", "--dry-run"], "empty.png"),
     ],
@@ -223,6 +226,43 @@ def test_wrong_use_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys
     lines = output.err.strip().splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: ") and any(part in lines[0] for part in words.split("|")), output.err
     assert output.out == "" and sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_setting_that_is_written_like_an_option_is_understood(capsys):
+    with pytest.raises(SystemExit):
+        main(["-i", "a.png", "-o", "out", "--color-fix", "wavelet"])
+    assert "color_fix is a setting: write color_fix=VALUE" in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0 and capsys.readouterr().out == f"InvSamplerSR {VERSION}\n"
+
+
+def test_settings_that_change_nothing_are_named_with_the_reason(tmp_path, capsys):
+    source = picture(tmp_path / "a.png")
+    idle = ["enhancement_strength=0.9", "cfg_scale=3", "basesr.sf=2", "hybrid_mode=best"]
+    effective = ["adaptive_guidance=true", "longest_side=120", "prompt=a cat", "seed=7"]
+    assert main(["-i", str(source), "-o", str(tmp_path / "out"), *MODEL, *idle, *effective]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "note: enhancement_strength has no effect with edge_enhancement=false.",
+        "note: cfg_scale has no effect with adaptive_guidance=true.",
+        "note: basesr.sf has no effect with longest_side=120.",
+        "note: hybrid_mode has no effect with color_fix=none.",
+    ]
+    assert main(["-i", str(source), "-o", str(tmp_path / "out"), "prompt=a cat", "adaptive_enhancement=true", "enhancement_strength=0.9"]) == 0
+    assert capsys.readouterr().err == "note: prompt has no effect with this model, which has no text conditioning.\n"
+
+
+def test_a_report_that_cannot_be_written_is_said_and_counts(tmp_path, capsys):
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    picture(source / "a.png")
+    (out / "report.csv").mkdir(parents=True)
+    assert main(["-i", str(source), "-o", str(out), *MODEL]) == 3
+    said = capsys.readouterr().err
+    assert "1 of 1 pictures written" in said and "There is no report: " in said and "report.csv" in said and "ended early" not in said
 
 
 @pytest.mark.parametrize("arguments", [["--bogus"], ["-i"], ["--bs", "many"]])

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
 import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from utils import VERSION
 from utils.planning.arguments import OneLineParser, show_any_name
 from utils.planning.checked_settings import make_settings, parse_assignments
 from utils.planning.errors import UserError
+from utils.planning.settings import DOTTED_NAMES, OPTIONS, value_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,11 +41,21 @@ def main(make: type[InvSamplerSR], default_config: Path, arguments: list[str] | 
         return 130
 
 
+class _Parser(OneLineParser):
+    """Knows that a setting may have been written like an option."""
+
+    def error(self, message: str) -> NoReturn:
+        option = re.match(r"unrecognized arguments: --?([\w.-]+)", message)
+        name = option[1].replace("-", "_") if option else ""
+        super().error(f"{name} is a setting: write {name}=VALUE, without dashes" if name in DOTTED_NAMES else message)
+
+
 def _parser(default_config: Path) -> argparse.ArgumentParser:
-    parser = OneLineParser(
+    parser = _Parser(
         description="Upscale a picture, or every picture in a folder.",
-        epilog="Exit codes: 0 all written, or a sane self-check; 1 a self-check that is not sane; 2 wrong usage, settings or single input, nothing"
-        " written; 3 some files of a folder failed; 130 stopped. In a folder, what is done and unchanged is not done again.",
+        epilog="configs/sample-tiny.yaml holds every setting and says what it is. Exit codes: 0 all written, or a sane self-check; 1 a self-check"
+        " that is not sane; 2 wrong usage, settings or single input, nothing written; 3 some files of a folder failed, or its report cannot be"
+        " written; 130 stopped. In a folder, what is done and unchanged is not done again.",
     )
     parser.add_argument("-i", "--input", metavar="IN", help="a picture or a folder of pictures")
     parser.add_argument("-o", "--output", metavar="OUT", help="the folder for the results, made if missing; each is OUT/<stem>.png")
@@ -53,7 +66,12 @@ def _parser(default_config: Path) -> argparse.ArgumentParser:
     parser.add_argument("--tolerant", action="store_true", help="of damaged pictures, take what can be decoded")
     parser.add_argument("--overwrite", action="store_true", help="also replace files that this program did not make")
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="do the I-th of N equal parts of a folder; the others may run elsewhere")
-    parser.add_argument("--dry-run", action="store_true", help="only tell what would be done, and about how long it would take")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="only load the model (downloaded if it is missing) and tell what would be done, and about how long it would take",
+    )
+    parser.add_argument("--version", action="version", version=f"InvSamplerSR {VERSION}")
     parser.add_argument("--bs", type=int, default=1, help="pictures worked on at the same time (default: 1)")
     parser.add_argument(
         "--self-check",
@@ -70,18 +88,47 @@ def _upscale_paths(make: type[InvSamplerSR], options: argparse.Namespace) -> int
 
     if not options.input or not options.output:
         raise UserError("Name a picture or a folder with -i and a folder for the results with -o; --help tells more.")
-    settings, how = make_settings(options.config, parse_assignments(options.settings)), _job_options(options)
+    given = parse_assignments(options.settings)
+    settings, how = make_settings(options.config, given), _job_options(options)
+    if options.bs < 1:
+        raise UserError(f"--bs must be at least 1, not {options.bs}.")
     output = Path(options.output)
     inputs = find_inputs(Path(options.input), output, how["recursive"])  # wrong paths are known before a model is loaded
     if output.suffix.lower() in PICTURE_SUFFIXES and not output.exists():  # whoever writes that may expect a file
         _say(f"note: {output} is the name of a folder here; what is written goes into it.")
     sampler = _load(make, settings)
+    for name in given:
+        if why := _idle(name, settings, sampler.spec.has_text):
+            _say(f"note: {name} has no effect {why}.")
     if options.dry_run:
         print(sampler.forecast(options.input, options.output, **how))
         return 0
-    watcher = Watcher(on_row=_print_row, on_end=lambda summary: None if inputs.alone else _print_summary(summary, options.output))
-    rows = _with_progress_bar(lambda on_progress: sampler.inference(options.input, options.output, options.bs, on_progress, watcher=watcher, **how))
-    return 3 if any(row.output is None for row in rows) else 0
+    ends: list[Summary] = []
+
+    def on_end(summary: Summary) -> None:
+        ends.append(summary)
+        if not inputs.alone:
+            _print_summary(summary, options.output)
+
+    watcher = Watcher(on_row=_print_row, on_end=on_end)
+    _with_progress_bar(lambda on_progress: sampler.inference(options.input, options.output, options.bs, on_progress, watcher=watcher, **how))
+    return 3 if any(summary.failed or summary.unreported for summary in ends) else 0
+
+
+def _idle(name: str, settings: Settings, has_text: bool) -> str:
+    """Why a setting, by its last or dotted name, changes nothing beside the others or with the model; empty if it does."""
+    last = name.rsplit(".", 1)[-1]
+    rules = OPTIONS.get(last)
+    if rules is None:
+        return ""
+    if rules["needs_text"] and not has_text:
+        return "with this model, which has no text conditioning"
+    values = {other: value_of(settings, dotted) for other, dotted in DOTTED_NAMES.items()}
+    values |= {other["turns_on"]: True for key, other in OPTIONS.items() if other["turns_on"] and values[key]}
+    for other, wanted in rules["needs"].items():
+        if values[other] not in wanted:
+            return f"with {other}={str(values[other]).lower()}"
+    return ""
 
 
 def _load(make: type[InvSamplerSR], settings: Settings) -> InvSamplerSR:
@@ -116,6 +163,7 @@ def _print_row(row: Row) -> None:
 
     if row.output:
         tqdm.write(str(row.output), file=sys.stdout)
+        sys.stdout.flush()  # for whoever reads along in a pipe
     if sentences := " ".join(filter(None, ("Already done, unchanged." if row.status == "skipped" else "", row.message))):
         tqdm.write(f"{'note' if row.output else 'failed'}: {row.input.name}: {sentences}", file=sys.stderr)
 
@@ -126,6 +174,8 @@ def _print_summary(summary: Summary, folder: str) -> None:
     from utils.jobs.job import STOPPED
 
     tqdm.write(f"{summary} Results and report: {folder}.", file=sys.stderr)
+    if summary.unreported:
+        tqdm.write(f"There is no report: {summary.unreported}", file=sys.stderr)
     if summary.stopped not in ("", STOPPED):  # of Ctrl-C, `main` has the last word
         tqdm.write(f"The job ended early: {summary.stopped} The same command again goes on from there.", file=sys.stderr)
 

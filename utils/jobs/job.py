@@ -187,7 +187,7 @@ class Job:
             try:
                 self._write_report(summary)
             except UserError as error:
-                summary = replace(summary, stopped=" ".join(filter(None, (stopped, str(error)))))
+                summary = replace(summary, unreported=str(error))
         return summary
 
     def _write_report(self, summary: Summary) -> None:

@@ -46,7 +46,7 @@ class Row:
 class Summary:
     """A job in figures: how many rows there are of each status, and how many of the failed ones were only not reached before the job ended.
 
-    skipped: done before and unchanged. stopped: why it ended early, in a sentence, or empty.
+    skipped: done before and unchanged. stopped: why it ended early, in a sentence, or empty. unreported: why there is no report, likewise.
     """
 
     files: int
@@ -56,6 +56,7 @@ class Summary:
     skipped: int
     seconds: float
     stopped: str = ""
+    unreported: str = ""
 
     def __str__(self) -> str:
         words = f"{self.done} of {self.files} pictures written"

@@ -11,14 +11,13 @@ from typing import IO, Any
 
 from PIL import Image, JpegImagePlugin, WebPImagePlugin
 
+from utils import VERSION
 from utils.pictures import formats, png_chunks
 from utils.pictures.metadata import EXIF_BLOCK, USER_COMMENT
 
 OUR_KEY = "invsr"
 SETTINGS = "settings"
 """The text that holds the settings, as JSON."""
-VERSION = "0.1.0"
-"""Of this program, as in `pyproject.toml`."""
 _MADE_BY = f"made by InvSamplerSR {VERSION}"
 _ASCII = b"ASCII\0\0\0"  # how an EXIF comment begins
 _LONGEST_SETTINGS = 2**18

@@ -73,7 +73,8 @@ def parse_assignments(words: list[str]) -> dict[str, Any]:
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or not name:
-            raise UserError(f"'{word}' is not a setting; write name=value, for example seed=7.")
+            known = "; -i takes one picture or a folder of them" if Path(word).exists() else ""
+            raise UserError(f"'{word}' is not a setting{known}; write name=value, for example seed=7.")
         kind = kinds.get(DOTTED_NAMES.get(name, name))
         if kind in (str, str | None):
             parsed[name] = None if text == "null" else text

@@ -85,7 +85,7 @@ def build_page(
                 with gr.Tab("Compare"):
                     compare = CompareTab(shared, sessions, single)
             with gr.Column(scale=1, min_width=280, elem_id="settings"):
-                gr.HTML(markup.section("Settings"), js_on_load=scripts.RESTORE)
+                gr.HTML(markup.section("Settings"), js_on_load=scripts.DROPS)
                 panel = ModelsPanel(models or Models(shared, read_presets(DEFAULT_CONFIG.parent), may_change=False))
                 form = SettingsForm(shared, sessions)
         for tab in (single, batch, compare):

@@ -1,5 +1,6 @@
 """The page by keyboard, by touch and by hasty hands, in a real browser."""
 
+import base64
 from pathlib import Path
 
 import numpy as np
@@ -243,13 +244,35 @@ DROP = """(element, text) => {
 }"""
 
 
+DROP_PICTURE = """(element, [name, data]) => {
+    const dataTransfer = new DataTransfer();
+    const bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt(0));
+    dataTransfer.items.add(new File([bytes], name, {type: "image/png"}));
+    const dropped = type => !element.dispatchEvent(new DragEvent(type, {dataTransfer, bubbles: true, cancelable: true}));
+    return [dropped("dragover"), dropped("drop")];
+}"""
+
+
 def test_settings_dropped_anywhere_on_the_form_are_restored(open_page):
     said, seed = open_page.locator("#settings-message"), open_page.get_by_label("Random seed")
     for k, part in enumerate(("#settings .sr-section", "#setting-seed", "#load-settings button")):
         assert open_page.locator(part).first.evaluate(DROP, f"seed: {70 + k}") == [True, True]
         expect(said).to_contain_text("These are the settings of mine.yaml")
         expect(seed).to_have_value(str(70 + k))
-    assert open_page.locator("#about").evaluate(DROP, "seed: 7") == [False, False]
+    assert open_page.locator("#about").evaluate(DROP, "seed: 7") == [True, True]
+    expect(seed).to_have_value("72")
+
+
+def test_a_file_dropped_anywhere_leaves_the_page_as_it_is_or_is_the_picture(open_page, picture):
+    door, about = open_page.locator("#upload"), open_page.locator("#about")
+    data = base64.b64encode(picture.read_bytes()).decode()
+    for name, part in (("first.png", "#upload button"), ("second.png", "#upload .file-preview"), ("third.png", "#single-input")):
+        assert open_page.locator(part).first.evaluate(DROP_PICTURE, [name, data]) == [True, True]
+        expect(door).to_contain_text(name.removesuffix(".png"))
+    expect(about).to_contain_text("384 × 256")
+    assert open_page.locator("footer").first.evaluate(DROP_PICTURE, ["fourth.png", data]) == [True, True]
+    open_page.wait_for_timeout(500)
+    expect(door).to_contain_text("third")
 
 
 def luminance(colour: list[float]) -> float:

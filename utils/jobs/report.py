@@ -68,9 +68,9 @@ class Summary:
 
 def summarised(rows: Sequence[Row], seconds: float, stopped: str = "") -> Summary:
     """Their summary; `seconds` by the clock."""
-    counts = {status: sum(row.status == status for row in rows) for status in ("done", "failed", "skipped")}
+    done, failed, skipped = (sum(row.status == status for row in rows) for status in ("done", "failed", "skipped"))
     not_reached = sum(not row.was_reached for row in rows)
-    return Summary(len(rows), **counts, not_reached=not_reached, seconds=round(seconds, 3), stopped=stopped)
+    return Summary(len(rows), done, failed, not_reached, skipped, round(seconds, 3), stopped)
 
 
 def write_report(rows: Sequence[Row], summary: Summary, root: Path, out_folder: Path) -> None:

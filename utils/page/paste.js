@@ -2,6 +2,8 @@
 document.addEventListener("paste", event => {
     const file = [...(event.clipboardData?.files ?? [])].find(file => file.type.startsWith("image/"));
     const door = document.querySelector("#pasted input[type=file]");
+    const writing = event.target.closest?.("input:not([type=file]), textarea, [contenteditable]");
+    if (writing && event.clipboardData.types.includes("text/plain")) return; // office programs put a picture of the text beside it
     const seen = ["single-input", "compare-input"].some(id => document.getElementById(id)?.offsetParent);
     if (!file || !door || !seen) return;
     event.preventDefault();

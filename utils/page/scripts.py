@@ -2,4 +2,4 @@
 
 from pathlib import Path
 
-RUNS, RESTORE, ZOOM = (Path(__file__).with_name(f"{name}.js").read_text(encoding="utf-8") for name in ("runs", "restore", "zoom"))
+RUNS, DROPS, ZOOM = (Path(__file__).with_name(f"{name}.js").read_text(encoding="utf-8") for name in ("runs", "drops", "zoom"))

@@ -1,5 +1,5 @@
 // All pictures of the sheet are seen at one zoom and in one place, so that like is compared with like.
-let shown = null;
+let shown = null, held = null;
 const most = () => Number(element.querySelector(".sr-zoom input")?.max ?? 1);
 
 function follow() {
@@ -22,25 +22,31 @@ element.addEventListener("click", event => {
 });
 element.addEventListener("wheel", event => {
     const view = viewOf(event);
-    if (!view) return;
+    const wanted = Math.min(Math.max(zoom * Math.exp(-event.deltaY * (event.deltaMode ? 33 : 1) / 400), 1), most()); // other modes count lines
+    if (!view || wanted === zoom) return; // with nothing to zoom, the page scrolls
     event.preventDefault();
-    zoomTo(zoom * Math.exp(-event.deltaY / 400), ...pointed(event, view));
+    zoomTo(wanted, ...pointed(event, view));
 }, {passive: false});
 element.addEventListener("dblclick", event => {
     const view = viewOf(event);
     if (view) zoomTo(zoom > 1 ? 1 : most() / 2, ...pointed(event, view));
 });
-element.addEventListener("pointerdown", event => viewOf(event)?.setPointerCapture(event.pointerId));
+element.addEventListener("pointerdown", event => {
+    viewOf(event)?.setPointerCapture(event.pointerId);
+    held = {x: event.clientX, y: event.clientY};
+});
 element.addEventListener("pointermove", event => {
     const view = viewOf(event);
     if (!view?.hasPointerCapture(event.pointerId)) return;
-    right -= event.movementX / view.clientWidth / zoom;
-    down -= event.movementY / view.clientHeight / zoom;
+    right -= (event.clientX - held.x) / view.clientWidth / zoom;
+    down -= (event.clientY - held.y) / view.clientHeight / zoom;
+    held = {x: event.clientX, y: event.clientY};
     apply();
 });
 element.addEventListener("keydown", event => {
     const step = {ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0]}[event.key];
-    if (!viewOf(event) || !(step || ["+", "=", "-"].includes(event.key))) return;
+    const wanted = step ? zoom > 1 : ["+", "=", "-"].includes(event.key);
+    if (!viewOf(event) || !wanted || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     if (!step) return zoomTo(event.key === "-" ? zoom / 1.25 : zoom * 1.25);
     right += step[0] * 0.1 / zoom;

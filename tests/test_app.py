@@ -498,10 +498,10 @@ def test_of_two_formats_asked_for_at_once_the_last_one_is_offered(open_page, pic
     expect(open_page.locator("#status")).to_contain_text("Done in", timeout=SLOWEST)
     asked, go_on = threading.Event(), threading.Event()
 
-    def slow(*arguments):
+    def slow(*arguments, **options):
         asked.set()
         assert go_on.wait(SLOWEST / 1000)
-        return save(*arguments)
+        return save(*arguments, **options)
 
     monkeypatch.setattr("utils.page.single_tab.save", slow)
     open_page.get_by_role("radio", name="WebP").check()

@@ -33,7 +33,7 @@ def test_a_run_gives_the_file_its_plan_and_where_the_time_went(shared, picture, 
     out = tmp_path / "out"
     out.mkdir()
     stats = shared.get().measure(picture)
-    result = finished(upscale(shared, picture, out, {"seed": 5, "overlap": 0.0}, stats, threading.Event()))
+    result = finished(upscale(shared, picture, out, {"seed": 5, "overlap": 0.0}, lambda _: stats, threading.Event()))
     assert result.file == out / "picture.png" and result.after.size == (600, 1280)
     assert (read_settings(result.file) or {})["seed"] == 5
     assert list(result.timings) == ["Reading and planning", "Networks", "Colours and stages", "Writing"]
@@ -45,7 +45,7 @@ def test_a_run_gives_the_file_its_plan_and_where_the_time_went(shared, picture, 
 def test_a_quick_look_is_at_the_spot_and_decided_as_for_the_whole_picture(shared, picture, spot, corner):
     sampler, adaptive = shared.get(), {"adaptive_scheduler": True, "adaptive_guidance": True, "overlap": 0.0}
     stats = sampler.measure(picture)
-    result = finished(quick_look(shared, picture, spot, adaptive, stats, threading.Event()))
+    result = finished(quick_look(shared, picture, spot, adaptive, lambda _: stats, threading.Event()))
     whole, (top, left) = np.asarray(Image.open(picture)), corner
     assert np.array_equal(result.before.rgb, whole[top : top + 128, left : left + 128])
     assert result.after.size == (512, 512) and result.file is None

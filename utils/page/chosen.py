@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from utils.page import describing
 from utils.page.display import preview_uri
 from utils.page.shared_sampler import SharedSampler
-from utils.pictures.picture import Picture
 from utils.pictures.reading import load
 from utils.planning.errors import UserError
 from utils.planning.statistics import ImageStats
@@ -45,16 +44,11 @@ class Chosen:
         _check_kept(self.path)
 
 
-def read(path: Path, shared: SharedSampler) -> Picture:
-    """The picture in the file. UserError if it cannot be used."""
-    spec = shared.spec
-    return load(path, int(shared.settings.max_output_megapixels * 1e6), spec.scale if spec else 1)
-
-
 def choose(path: Path, shared: SharedSampler) -> Chosen:
     """The uploaded file, read but not yet measured. UserError if it cannot be used."""
     _check_kept(path)
-    picture = read(path, shared)
+    spec = shared.spec
+    picture = load(path, int(shared.settings.max_output_megapixels * 1e6), spec.scale if spec else 1)
     channels = (1 if picture.grey else 3) + (picture.alpha is not None)
     kept = sum(len(data) for data in (picture.icc, picture.exif, picture.xmp) if data)
     return Chosen(path, preview_uri(picture), picture.size, describing.summary(picture), channels * picture.rgb.dtype.itemsize, kept)

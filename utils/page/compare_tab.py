@@ -103,7 +103,11 @@ class CompareTab:
 
     # ---- choosing ----
 
-    def _show_choice(self, chosen: Chosen | None) -> Updates:
+    def _show_choice(self, request: gr.Request, chosen: Chosen | None) -> Updates:
+        """Another picture; a comparison of the one before it ends, and shows nothing more."""
+        session_id = session_of(request, COMPARISON)
+        self._sessions.go_on(session_id)  # its files go with the next one: until it has noticed, it writes some
+        self._sessions.run_stop(session_id).set()
         shown = self._place.showing(chosen.preview, chosen.size) if chosen else self._place.empty()
         return {**shown, **self._cleared(markup.empty(_EMPTY))}
 
@@ -179,11 +183,26 @@ class CompareTab:
     def _run(
         self, request: gr.Request, chosen: Chosen | None, spot: tuple[float, float], titles: list[str], part: str, kept: list[Variant], *values: Any
     ) -> Iterator[Updates]:
+        """A comparison from waiting to its results. Nothing is shown of one while another one is the session's."""
         session_id = session_of(request, COMPARISON)
         stop = self._sessions.take_run(session_id)
-        if stop is None:  # begun twice at once
-            yield {self._status: gr.skip()}
-            return
+        if stop:
+            for updates in self._told(session_id, stop, chosen, spot, titles, part, kept, values):
+                if self._sessions.run_stop(session_id) is stop:
+                    yield updates
+        yield {self._status: gr.skip()}
+
+    def _told(
+        self,
+        session_id: str,
+        stop: Event,
+        chosen: Chosen | None,
+        spot: tuple[float, float],
+        titles: list[str],
+        part: str,
+        kept: list[Variant],
+        values: tuple[Any, ...],
+    ) -> Iterator[Updates]:
         try:
             if chosen is None or self._why_not(chosen, titles):
                 raise UserError(self._why_not(chosen, titles))
@@ -210,8 +229,8 @@ class CompareTab:
 
     def _started(self, chosen: Chosen, spot: tuple[float, float], part: str, variant: Variant, folder: Path, stop: Event) -> Iterator[News]:
         if part == _PART:
-            return quick_look(self._shared, chosen.path, spot, variant.overrides, chosen.stats, stop)
-        return upscale(self._shared, chosen.path, folder, variant.overrides, chosen.stats, stop)
+            return quick_look(self._shared, chosen.path, spot, variant.overrides, chosen.measure, stop)
+        return upscale(self._shared, chosen.path, folder, variant.overrides, chosen.measure, stop)
 
     def _offered(self, sheet: _Sheet, chosen: Chosen) -> Updates:
         file = sheet.written(f"{chosen.path.stem} compared.png")

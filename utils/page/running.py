@@ -59,9 +59,11 @@ class Advanced:
 class Finished:
     """A result: the pictures before and after, how it was decided upon, and seconds by step, from having the model on.
 
-    file: where it was written, or None for a quick look, which is of a part of the picture. notes: sentences on what was left out.
+    whole: all of the picture, of which a quick look shows a part. file: where it was written, or None for a quick look. notes: sentences on what was
+    left out.
     """
 
+    whole: Picture
     before: Picture
     after: Picture
     plan: Plan
@@ -77,21 +79,24 @@ class Finished:
 News = Waiting | Begun | Advanced | Finished | None
 _Tell = Callable[[News], None]
 _Job = Callable[["InvSamplerSR", _Tell], Finished]
+Measure = Callable[["InvSamplerSR"], "ImageStats"]
+"""The picture's statistics by a sampler: asked for while the run has the model, for afterwards another one may have taken its place."""
 
 
 def upscale(
-    shared: SharedSampler, path: Path, folder: Path, overrides: Mapping[str, Any], stats: ImageStats | None, stop: threading.Event
+    shared: SharedSampler, path: Path, folder: Path, overrides: Mapping[str, Any], measure: Measure | None, stop: threading.Event
 ) -> Iterator[News]:
     """Upscale the file at `path` into `folder`; yields news as they come and None while there are none, so that its reader is never stuck in here.
 
-    stats: the picture's, if they are known. Raises what the run raises; Cancelled after `stop` was set. Abandoning the iterator stops the run.
+    measure: without it, the picture is measured only if a decision depends on that. Raises what the run raises; Cancelled after `stop` was set.
+    Abandoning the iterator stops the run.
     """
     from utils.pictures.writing import save
 
     def job(sampler: InvSamplerSR, tell: _Tell) -> Finished:
         watch = _Watch(tell)
         before = sampler.read(path, False)
-        tell(Begun(sampler.plan(path, stats=stats).tile_count))
+        tell(Begun(sampler.plan(path, stats=measure and measure(sampler)).tile_count))
         watch.lap("Reading and planning")
         result = sampler.upscaled(before, watch.on_tile)
         watch.lap("Colours and stages")
@@ -99,27 +104,28 @@ def upscale(
         notes = save(result.picture, file, result.texts)
         watch.lap("Writing")
         shared.note_rate(work(result.plan), sum(watch.timings.values()))
-        return Finished(before, result.picture, result.plan, watch.timings, file, (*before.notes, *notes))
+        return Finished(before, before, result.picture, result.plan, watch.timings, file, (*before.notes, *notes))
 
     return _followed(shared, job, overrides, stop)
 
 
 def quick_look(
-    shared: SharedSampler, path: Path, spot: tuple[float, float], overrides: Mapping[str, Any], stats: ImageStats | None, stop: threading.Event
+    shared: SharedSampler, path: Path, spot: tuple[float, float], overrides: Mapping[str, Any], measure: Measure | None, stop: threading.Event
 ) -> Iterator[News]:
     """As `upscale`, of the surroundings of `spot` (down and right, in [0,1]) only, decided as for the whole picture and not written."""
 
     def job(sampler: InvSamplerSR, tell: _Tell) -> Finished:
         watch = _Watch(tell)
-        plan = sampler.plan(path, stats=stats)
-        before = _surroundings(sampler.read(path, False), spot)
+        plan = sampler.plan(path, stats=measure and measure(sampler))
+        whole = sampler.read(path, False)
+        before = _surroundings(whole, spot)
         decided = sampler.with_settings(**_as_decided(plan, sampler.spec), longest_side=_part_of_side(sampler.settings, plan, before.size))
         tell(Begun(decided.plan(before.rgb).tile_count))
         watch.lap("Reading and planning")
         result = decided.upscaled(before, watch.on_tile)
         watch.lap("Colours and stages")
         shared.note_rate(work(result.plan), sum(watch.timings.values()))
-        return Finished(before, result.picture, plan, watch.timings, None, ())
+        return Finished(whole, before, result.picture, plan, watch.timings, None, ())
 
     return _followed(shared, job, overrides, stop)
 

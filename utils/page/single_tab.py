@@ -13,7 +13,7 @@ import gradio as gr
 from utils.models.downloading import readable_size
 from utils.page import describing, markup
 from utils.page.before_after import before_after, pair
-from utils.page.chosen import Chosen, choose, read
+from utils.page.chosen import Chosen, choose
 from utils.page.clock import WAITING, Clock
 from utils.page.describing import wide_by_high
 from utils.page.display import comparison, display_size, progress_uri
@@ -41,7 +41,7 @@ _PASTE = Path(__file__).with_name("paste.js").read_text(encoding="utf-8")
 class View:
     """What is shown of a finished run: HTML, and a `pair`. folder: holds its files, among them `file`, the result; a quick look has none.
 
-    overrides: the settings that it was made with.
+    overrides: the settings that it was made with. notes: for each format in which it was written, by its file, sentences on what that cannot hold.
     """
 
     said: str
@@ -50,6 +50,7 @@ class View:
     folder: Path
     file: Path | None
     overrides: Mapping[str, Any]
+    notes: dict[Path, tuple[str, ...]]
 
 
 Views = Mapping[str, View]
@@ -277,28 +278,28 @@ class SingleTab:
 
     def _started(self, chosen: Chosen, spot: Spot | None, folder: Path, overrides: dict[str, Any], stop: Event) -> Iterator[News]:
         if spot is None:
-            return upscale(self._shared, chosen.path, folder, overrides, chosen.stats, stop)
-        return quick_look(self._shared, chosen.path, spot, overrides, chosen.stats, stop)
+            return upscale(self._shared, chosen.path, folder, overrides, chosen.measure, stop)
+        return quick_look(self._shared, chosen.path, spot, overrides, chosen.measure, stop)
 
     def _results(self, finished: Finished, chosen: Chosen, folder: Path, overrides: dict[str, Any], views: Views) -> Updates:
         before, after, plan = finished.before, finished.after, finished.plan
-        stats = chosen.measure(self._shared.get())
         if finished.file is None:
             words = f"A quick look at {wide_by_high(before.size)} pixels of the picture, in {finished.seconds:.1f} s."
             if (seconds := self._shared.seconds_for(plan)) is not None:
                 words += f" The whole picture takes about {describing.duration(seconds)}."
-            drawn = describing.plan_picture_uri(plan, stats, read(chosen.path, self._shared))
             name, file, offered = _LOOK, None, {}
         else:
             name, file = _RESULT, finished.file.rename(finished.file.with_name(_download_name(chosen.path.stem, overrides)))
             offered = self._offered(file, finished.notes)
             words = f"Done in {finished.seconds:.1f} s: {wide_by_high(after.size)} pixels, {readable_size(file.stat().st_size)}."
-            drawn = describing.plan_picture_uri(plan, stats, before)
         shown = display_size(after.size)
         if shown != after.size:
             words += f" The comparison shows a copy reduced to {wide_by_high(shown)}; the download is the full picture."
+        assert chosen.stats is not None  # since the run, at the latest
+        drawn = describing.plan_picture_uri(plan, chosen.stats, finished.whole)
         compared = pair(*comparison(before, after, folder), shown)
-        view = View(markup.success(words), compared, describing.why(plan, drawn, finished.timings), folder, file, overrides)
+        notes = {file: finished.notes} if file else {}
+        view = View(markup.success(words), compared, describing.why(plan, drawn, finished.timings), folder, file, overrides, notes)
         return {**self._shown({**views, name: view}, name), **offered}
 
     def _offered(self, file: Path, notes: Sequence[str]) -> Updates:
@@ -311,17 +312,18 @@ class SingleTab:
     def _convert(self, views: Views, name: str) -> Updates:
         """The result in another format, beside the one it was written in."""
         try:
-            file = views[_RESULT].file if _RESULT in views else None
+            file, notes = (views[_RESULT].file, views[_RESULT].notes) if _RESULT in views else (None, {})
             if file is None or not file.exists():
                 raise UserError("The result is not kept any more; process the picture again.")
-            target, notes = file.with_suffix(format_named(name).suffixes[0]), ()
-            if not target.exists():
-                notes = save(load(file, int(self._shared.settings.max_output_megapixels * 1e6), 1), target, read_texts(file) or {})
+            target = file.with_suffix(format_named(name).suffixes[0])
+            if target not in notes:
+                picture = load(file, int(self._shared.settings.max_output_megapixels * 1e6), 1)
+                notes[target] = save(picture, target, read_texts(file) or {}, overwrite=True)
         except Exception as error:
             return {self._download: gr.DownloadButton(interactive=False), self._file_notes: markup.error(explained(error))}
         return {
             self._download: gr.DownloadButton(f"Download {target.name}", value=target, interactive=True),
-            self._file_notes: "".join(map(markup.notice, notes)),
+            self._file_notes: "".join(map(markup.notice, notes[target])),
         }
 
     def _stop(self, request: gr.Request) -> Updates:

@@ -6,6 +6,13 @@ import zipfile
 from utils.page.archive import pack
 
 
+def test_a_name_that_is_no_unicode_costs_nothing(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"a")
+    pack({"caf\udce9.png": tmp_path / "a.png"}, tmp_path / "1.zip")
+    with zipfile.ZipFile(tmp_path / "1.zip") as packed:
+        assert packed.namelist() == [r"caf\udce9.png"]
+
+
 def test_an_archive_holds_the_tree_and_depends_on_nothing_else(tmp_path):
     (tmp_path / "a.png").write_bytes(b"a" * 3_000_000)
     (tmp_path / "b.png").write_bytes(b"b")

@@ -289,6 +289,13 @@ def test_the_table_shows_names_as_they_are_and_links_only_to_what_the_server_giv
     assert table(list(batch.files.values()), tmp_path / "elsewhere").count("<a ") == 0
 
 
+def test_a_row_shows_a_name_that_is_no_unicode(tmp_path):
+    name = "caf\udce9.png"
+    file = BatchFile(PurePosixPath(name), tmp_path / name, status="done", output=tmp_path / name, thumbnail=tmp_path / name)
+    html = table([file], tmp_path)
+    assert html.encode() and "caf&#92;udce9.png" in html and "caf%E9.png" in html
+
+
 def test_of_a_long_list_what_matters_is_shown(tmp_path):
     batch = Batch.within(tmp_path)
     batch.source = tmp_path

@@ -20,10 +20,10 @@ def test_a_request_id_is_set_apart():
 
 
 def test_the_mark_covers_its_share_of_the_picture_and_starts_in_the_middle():
-    html = markup.place("data:,", "A picture", (0.25, 1.0), "look")
+    html = markup.place("data:,", "A picture", (0.25, 1.0), "look", "1")
     assert "top:37.5000%;left:0.0000%;height:25.0000%;width:100.0000%" in html
     assert 'data-button="look"' in html and "Enter looks" in html
-    assert "Enter" not in markup.place("data:,", "A picture", (0.25, 1.0), "")
+    assert "Enter" not in markup.place("data:,", "A picture", (0.25, 1.0), "", "1")
 
 
 def test_a_bar_says_how_full_it_is():

@@ -504,6 +504,14 @@ def test_files_and_sides_have_limits_of_their_own(tmp_path, monkeypatch):
     refused(path, "up to 256 MiB")
 
 
+def test_of_a_result_only_the_limit_on_results_counts(tmp_path, monkeypatch):
+    path = written(tmp_path / "result.png", Image.new("L", (70000, 2)))
+    monkeypatch.setattr("utils.pictures.reading.MOST_BYTES", 10)
+    assert load(path, 140_000, 1, own=True).size == (2, 70000)
+    with pytest.raises(UserError, match="max_output_megapixels"):
+        load(path, 139_999, 1, own=True)
+
+
 def test_heic_without_its_package_says_what_to_install(tmp_path, monkeypatch):
     path = tmp_path / "phone.heic"
     path.write_bytes(encoded(smooth(), "HEIC"))

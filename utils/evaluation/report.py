@@ -24,6 +24,7 @@ from utils.evaluation.comparison import Comparison, Detail, Measured
 from utils.evaluation.measures import MEASURES, Measure
 from utils.evaluation.plots import box_plot, gain_plot
 from utils.evaluation.summary import Gain, Spread, folders, gain, gains, ranked, spread, summary
+from utils.jobs.naming import printable
 from utils.jobs.output_folder import make_folder
 from utils.pictures.whole_files import write_whole
 from utils.planning.errors import UserError
@@ -67,7 +68,7 @@ def write_report(comparison: Comparison, facts: Facts, folder: Path) -> list[Pat
     make_folder(folder)
     contents = {"results.csv": as_csv(comparison), "results.json": as_json(comparison, facts), "report.html": as_html(comparison, facts)}
     for name, text in contents.items():
-        data = text.encode("utf-8", errors="backslashreplace")  # names of files may hold what UTF-8 cannot
+        data = printable(text).encode()
         assert data.startswith(MARKS[name])
         write_whole(folder / name, lambda stream, data=data: stream.write(data))
     return [folder / name for name in contents]

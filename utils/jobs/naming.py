@@ -12,6 +12,11 @@ LONGEST_NAME = 255
 """Bytes, of what common file systems hold."""
 
 
+def printable(words: str) -> str:
+    """Words that any encoding can carry: names of files may hold what is no Unicode."""
+    return words.encode("utf-8", errors="backslashreplace").decode()
+
+
 def name_outputs(names: Iterable[PurePosixPath], suffix: str = ".png") -> dict[PurePosixPath, PurePosixPath]:
     """Input -> output, both relative: `<stem>.png`, or `<name>.png` where stems in a folder are the same, or `<name>.2.png` where those meet too.
 

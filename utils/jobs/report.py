@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from utils.jobs.naming import printable
 from utils.pictures.whole_files import write_whole
 
 REPORT_JSON, REPORT_CSV = "report.json", "report.csv"
@@ -85,4 +86,4 @@ def write_report(rows: Sequence[Row], summary: Summary, root: Path, out_folder: 
 
 
 def _write_text(path: Path, text: str) -> None:
-    write_whole(path, lambda stream: stream.write(text.encode("utf-8", errors="backslashreplace")))  # names of files may hold what UTF-8 cannot
+    write_whole(path, lambda stream: stream.write(printable(text).encode()))

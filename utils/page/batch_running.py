@@ -171,5 +171,6 @@ class BatchRun:
             file.message = in_labels(row.message)
 
     def _on_end(self, summary: Summary) -> None:
-        if summary.stopped not in ("", STOPPED):
-            self.message = explained(UserError(summary.stopped))
+        ended = summary.unreported if summary.stopped in ("", STOPPED) else summary.stopped
+        if ended:
+            self.message = explained(UserError(ended))

@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from utils.jobs.naming import printable
 from utils.jobs.options import JobOptions
 from utils.jobs.report import REPORT_CSV, REPORT_JSON
 from utils.page import markup
@@ -280,7 +281,9 @@ class BatchTab:
         made = batch.results_made
         if not made:
             return {self._gallery: gr.Gallery(visible=False), self._download: gr.DownloadButton(visible=False)}
-        small = [(str(file.thumbnail), file.output.relative_to(batch.out_folder).as_posix()) for file in made if file.thumbnail and file.output]
+        small = [
+            (str(file.thumbnail), printable(file.output.relative_to(batch.out_folder).as_posix())) for file in made if file.thumbnail and file.output
+        ]
         updates: Updates = {self._gallery: gr.Gallery(small[:MOST_ROWS], visible=bool(small))}
         if batch.results is None:
             batch.report()
@@ -345,4 +348,4 @@ def _about_lost(names: Any) -> list[str]:
     if not isinstance(names, list) or not names:
         return []
     named = ", ".join(PurePosixPath(str(name)).name for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return [explained(UserError(f"Not uploaded: {named}. A file may be too large for this page, or the connection was cut."))]
+    return [explained(UserError(f"Not uploaded: {named}. A file may be unreadable or too large for this page, or the connection was cut."))]

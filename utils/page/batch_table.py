@@ -1,5 +1,6 @@
 """The table of a batch as HTML: a row for each file."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -37,7 +38,7 @@ def _rank(file: BatchFile) -> int:
 
 def address(path: Path) -> str:
     """Where the server gives out a file of a visitor, seen from the page."""
-    return f"gradio_api/file={quote(path.as_posix())}"
+    return f"gradio_api/file={quote(os.fsencode(path.as_posix()))}"
 
 
 def _row(file: BatchFile, served: Path) -> str:

@@ -4,6 +4,7 @@ import html
 import re
 from collections.abc import Iterable
 
+from utils.jobs.naming import printable
 from utils.models.downloading import INVSR_NOISE_PREDICTOR, SD_TURBO
 from utils.page.errors import REQUEST
 from utils.page.shared_sampler import LoadingState
@@ -21,7 +22,7 @@ _PICTURE_SIGN = (
 
 def text(words: str) -> str:
     """Words as HTML that shows just these words."""
-    return html.escape(words).translate(_TEMPLATE)
+    return html.escape(printable(words)).translate(_TEMPLATE)
 
 
 def heading(title: str, explanation: str) -> str:
@@ -102,13 +103,16 @@ def error(sentence: str) -> str:
     return f'<p class="sr-error" role="alert">{words}</p>'
 
 
-def place(uri: str, description: str, shares: tuple[float, float], button: str) -> str:
-    """A picture with a movable mark in its middle that covers these shares of its height and width; button: see `PlacePicker`."""
+def place(uri: str, description: str, shares: tuple[float, float], button: str, choice: str) -> str:
+    """A picture with a movable mark in its middle that covers these shares of its height and width; button: see `PlacePicker`.
+
+    choice: another one whenever a picture is chosen, be it the same: a text that stays the same would leave the mark where it was moved to.
+    """
     down, right = shares
     at = f"top:{50 * (1 - down):.4f}%;left:{50 * (1 - right):.4f}%;height:{100 * down:.4f}%;width:{100 * right:.4f}%"
     words = "The place to look at; the arrow keys move it" + (", Enter looks" if button else "")
     mark = f'<button type="button" class="sr-mark" style="{at}" data-down="0.5" data-right="0.5" aria-label="{words}"></button>'
-    return f'<div class="sr-place" data-button="{button}">{picture(uri, description, "chosen")}{mark}</div>'
+    return f'<div class="sr-place" data-button="{button}" data-choice="{choice}">{picture(uri, description, "chosen")}{mark}</div>'
 
 
 def progress(sentence: str, part: float | None) -> str:

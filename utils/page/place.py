@@ -1,5 +1,6 @@
 """The picture with a mark on it: which part of it is looked at."""
 
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ class PlacePicker:
     def showing(self, uri: str, size: tuple[int, int]) -> dict[Any, Any]:
         """Updates that show the picture of `size` (h, w) with the mark in its middle."""
         down, right = (min(LOOK_SIDE / length, 1.0) for length in size)
-        return {self._picture: markup.place(uri, self._description, (down, right), self._button), self.spot: MIDDLE}
+        shown = markup.place(uri, self._description, (down, right), self._button, secrets.token_hex(4))
+        return {self._picture: shown, self.spot: MIDDLE}
 
     def empty(self) -> dict[Any, Any]:
         return {self._picture: "", self.spot: MIDDLE}

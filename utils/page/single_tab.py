@@ -317,7 +317,7 @@ class SingleTab:
                 raise UserError("The result is not kept any more; process the picture again.")
             target = file.with_suffix(format_named(name).suffixes[0])
             if target not in notes:
-                picture = load(file, int(self._shared.settings.max_output_megapixels * 1e6), 1)
+                picture = load(file, int(self._shared.settings.max_output_megapixels * 1e6), 1, own=True)
                 notes[target] = save(picture, target, read_texts(file) or {}, overwrite=True)
         except Exception as error:
             return {self._download: gr.DownloadButton(interactive=False), self._file_notes: markup.error(explained(error))}

@@ -74,18 +74,20 @@ def load(
     scale: int,
     *,
     tolerant: bool = False,
+    own: bool = False,
     check: Callable[[tuple[int, int]], None] = lambda size: None,
 ) -> Picture:
     """The first frame of the file. UserError for a file that is missing, empty, unreadable, damaged, no picture, or too large.
 
     Too large means that (h*scale) * (w*scale) is more than max_output_pixels, or that the file is beyond the limits above.
-    tolerant: of a damaged or incomplete file, the picture is what can be decoded, and a note says so. check((h, w)), of the size as stored, may raise
+    tolerant: of a damaged or incomplete file, the picture is what can be decoded, and a note says so. own: it is a result of this program, for which
+    only the limit on results counts. check((h, w)), of the size as stored, may raise
     before anything is decoded.
     """
     name = Path(path).name
-    with _file(path) as stream:
+    with _file(path, own) as stream:
         opened, notes = _header(stream)
-        _check_size(name, opened.size, max_output_pixels, scale)
+        _check_size(name, opened.size, max_output_pixels, scale, own)
         check((opened.size[1], opened.size[0]))
         _check_scans(stream, opened)
         if isinstance(opened, WideTiff):
@@ -121,7 +123,7 @@ def check_file_size(name: str, size: int) -> None:
 
 
 @contextlib.contextmanager
-def _file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+def _file(path: str | os.PathLike[str], own: bool = False) -> Iterator[IO[bytes]]:
     """The opened file; errors in the body are turned into sentences too."""
     path = Path(path)
     with plain_errors(path.name):
@@ -132,7 +134,8 @@ def _file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         if not path.is_file():
             raise UserError(f"{path} is not an ordinary file; give a picture file.")
         with path.open("rb") as stream:
-            check_file_size(path.name, os.fstat(stream.fileno()).st_size)
+            if not own:
+                check_file_size(path.name, os.fstat(stream.fileno()).st_size)
             yield stream
 
 
@@ -177,13 +180,15 @@ def _from_start(stream: IO[bytes]) -> IO[bytes]:
     return stream
 
 
-def _check_size(name: str, size: tuple[int, int], max_output_pixels: int, scale: int) -> None:
+def _check_size(name: str, size: tuple[int, int], max_output_pixels: int, scale: int, own: bool) -> None:
     w, h = size
     if h * w * scale * scale > max_output_pixels:
         raise UserError(
             f"{name} is too large: {w} x {h} pixels would become {w * scale} x {h * scale} in the networks, more than the {max_output_pixels / 1e6:g}"
             f" megapixels allowed, and take {memory_words(h * w * scale * scale)}; use a smaller picture or raise max_output_megapixels."
         )
+    if own:
+        return
     if h * w > MOST_PIXELS:
         raise UserError(
             f"{name} is too large: {w} x {h} pixels are more than {MOST_PIXELS / 1e6:.0f} megapixels, and their result would take"

@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from sampler_invsr import InvSamplerSR
 from tests.conftest import PROJECT
@@ -146,6 +146,38 @@ def test_what_cannot_be_done_says_why_also_while_the_others_are_done(batch_page,
     expect(refused).to_contain_text("the file is empty")
     HeldSampler.gate.set()
     expect(batch_page.locator("#batch-status")).to_contain_text("1 of 2 pictures done, 1 failed", timeout=SLOWEST)
+
+
+DROP = """(element, bytes) => {
+    const good = {isFile: true, name: "good.png", file: done => done(new File([new Uint8Array(bytes)], "good.png"))};
+    const gone = {isFile: true, name: "gone.png", file: (done, fail) => fail(new DOMException("not found"))};
+    const lists = [[gone, good], []];
+    const folder = {isFile: false, name: "holiday", createReader: () => ({readEntries: done => done(lists.shift())})};
+    const event = new Event("drop", {bubbles: true, cancelable: true});
+    event.dataTransfer = {items: [{webkitGetAsEntry: () => folder}]};
+    element.dispatchEvent(event);
+}"""
+
+
+def test_of_a_dropped_folder_all_arrives_that_can_be_read_and_the_rest_is_named(batch_page, folder):
+    batch_page.locator("#batch-drop .sr-drop").evaluate(DROP, list((folder / "beach.png").read_bytes()))
+    expect(row(batch_page, "good.png")).to_contain_text("Waiting")
+    expect(batch_page.locator("#batch-about [role=alert]")).to_contain_text("Not uploaded: gone.png. A file may be unreadable")
+
+
+def test_what_is_chosen_while_other_files_are_on_their_way_comes_after_them(batch_page, folder):
+    held: list[Route] = []
+    batch_page.route("**/gradio_api/upload*", lambda route: held.append(route), times=1)
+    batch_page.locator("#batch-files").set_input_files(folder / "beach.png")
+    while not held:
+        batch_page.wait_for_timeout(50)
+    batch_page.locator("#batch-files").set_input_files(folder / "sub" / "beach.png")
+    batch_page.locator("#batch-files").set_input_files(folder / "broken.png")
+    held[0].continue_()
+    for name in ("beach.png", "beach (2).png", "broken.png"):
+        expect(row(batch_page, name)).to_be_visible()
+    batch_page.locator("#batch-files").evaluate("input => input.dispatchEvent(new Event('change', {bubbles: true}))")
+    expect(batch_page.locator(".sr-drop-state")).to_contain_text("There is no file in what was chosen")
 
 
 def test_a_cancelled_batch_keeps_what_is_done_and_is_resumed(batch_page, folder, page_files):

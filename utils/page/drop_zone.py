@@ -18,50 +18,64 @@ _HTML = """<div class="sr-drop" role="group" aria-label="Pictures for the batch"
 _JS = """
 const find = words => element.querySelector(words);
 const say = words => { find(".sr-drop-state").textContent = words; };
-let busy = false;
+let sent = Promise.resolve();
 
+// All files below; what cannot be read is there by its name alone.
 async function within(entry, below) {
-    if (entry.isFile) return [{file: await new Promise((done, fail) => entry.file(done, fail)), name: below + entry.name}];
-    const reader = entry.createReader(), found = [];
-    for (;;) {
-        const some = await new Promise((done, fail) => reader.readEntries(done, fail));
-        if (!some.length) return found;
-        for (const inner of some) found.push(...await within(inner, below + entry.name + "/"));
+    const name = below + entry.name, found = [];
+    try {
+        if (entry.isFile) return [{name, file: await new Promise((done, fail) => entry.file(done, fail))}];
+        const reader = entry.createReader();
+        for (;;) {
+            const some = await new Promise((done, fail) => reader.readEntries(done, fail));
+            if (!some.length) return found;
+            for (const inner of some) found.push(...await within(inner, name + "/"));
+        }
+    } catch {
+        return [...found, {name}];
     }
+}
+
+function sendAfterOthers(all) {
+    const go = () => send(all);
+    sent = sent.then(go, go);
 }
 
 async function send(all) {
     const chosen = all.filter(({name}) => !name.split("/").some(part => part.startsWith(".")));
-    if (busy || !chosen.length) return;
+    if (!chosen.length) {
+        say("There is no file in what was chosen; hidden ones are left out.");
+        return;
+    }
     if (chosen.length > props.most_files) {
         say(`These are ${chosen.length} files, and this page takes ${props.most_files} at a time; choose fewer.`);
         return;
     }
-    busy = true;
     const files = [], lost = [];
     let next = 0;
     const sendSome = async () => {
         while (next < chosen.length) {
             const {file, name} = chosen[next++];
-            try { files.push({name, path: (await upload(file)).path}); }
-            catch { lost.push(name); }
+            try {
+                if (!file) throw new Error("unreadable");
+                files.push({name, path: (await upload(file)).path});
+            } catch { lost.push(name); }
             say(`Uploading: ${files.length + lost.length} of ${chosen.length}`);
         }
     };
     await Promise.all([sendSome(), sendSome(), sendSome()]);
-    busy = false;
     say("");
     trigger("upload", {files, lost});
 }
 
 element.addEventListener("click", event => {
     const button = event.target.closest("button[data-for]");
-    if (button && !busy) find("#" + button.dataset.for).click();
+    if (button) find("#" + button.dataset.for).click();
 });
 element.addEventListener("change", event => {
     const files = Array.from(event.target.files || []).map(file => ({file, name: file.webkitRelativePath || file.name}));
     event.target.value = "";
-    send(files);
+    sendAfterOthers(files);
 });
 element.addEventListener("dragover", event => { event.preventDefault(); find(".sr-drop").classList.add("over"); });
 element.addEventListener("dragleave", () => find(".sr-drop").classList.remove("over"));
@@ -69,7 +83,7 @@ element.addEventListener("drop", async event => {
     event.preventDefault();
     find(".sr-drop").classList.remove("over");
     const entries = Array.from(event.dataTransfer.items).map(item => item.webkitGetAsEntry()).filter(entry => entry);
-    send((await Promise.all(entries.map(entry => within(entry, "")))).flat());
+    sendAfterOthers((await Promise.all(entries.map(entry => within(entry, "")))).flat());
 });
 """
 

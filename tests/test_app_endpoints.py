@@ -232,6 +232,7 @@ def test_no_event_of_the_page_opens_gives_out_or_deletes_a_file_of_the_server(se
                     answer = sent(address, event["id"], [given], "intruder")
                     assert "must be a file that was uploaded to this server" in answer["error"]
                     tried += 1
+            assert "error" in sent(address, event["id"], [str(secret)], "intruder")
     assert tried >= 4 * 2 * len(files)  # where pictures are chosen, pasted, photographed and compared
     with urllib.request.urlopen(f"{address}gradio_api/heartbeat/intruder") as heart:  # and the visitor leaves
         heart.read(1)

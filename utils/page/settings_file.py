@@ -12,10 +12,11 @@ from utils.planning.errors import UserError
 from utils.planning.settings import DOTTED_NAMES, OFFERED, OPTIONS, Settings, value_of
 
 FILE_NAME = "settings.yaml"
+LARGEST_EXACT = 2**53 - 1
+"""Of the whole numbers that browsers have."""
 _HEADER = "# How to upscale; the model is chosen apart from it.\n"
 _LARGEST = 2**16  # bytes
 _DEEPEST = 8  # groups within groups
-_LARGEST_SEED = 2**53 - 1  # the whole numbers that browsers have
 _KEPT = ("extra_bs", "pretrained_model_name_or_path", "ckpt_path")
 """Settings that a file may hold and a visitor does not decide."""
 
@@ -31,8 +32,8 @@ def restored(path: Path, settings: Settings) -> tuple[Settings, list[str]]:
     What the file leaves out is at its default. UserError if it holds no settings or some that cannot be used.
     """
     given = make_settings(_read(path))
-    if given.seed > _LARGEST_SEED:
-        raise UserError(f"seed is too large for this page, which takes up to {_LARGEST_SEED}; use the command line for this file.")
+    if given.seed > LARGEST_EXACT:
+        raise UserError(f"seed is too large for this page, which takes up to {LARGEST_EXACT}; use the command line for this file.")
     taken = with_overrides(settings, {name: value_of(given, DOTTED_NAMES[name]) for name in OFFERED})
     return taken, [
         f"{OPTIONS[name]['label'] or 'The model'} stays as it is on this page; the file has another."

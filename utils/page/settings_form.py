@@ -22,7 +22,6 @@ from utils.planning.settings import AUTO, BASICS, DOTTED_NAMES, OFFERED, OPTIONS
 
 _FEW = 4  # values that are shown at once
 _WIDEST_SLIDER = 100  # a range of more than that is typed
-_LARGEST_EXACT = 2**53 - 1  # whole numbers of browsers
 _TYPES = {name: dict(leaves())[DOTTED_NAMES[name]].type for name in OFFERED}
 _AUTOMATIC = {name: f"{name}:{AUTO}" for name in OFFERED if _TYPES[name] == float | str}
 """Settings that are a number or "auto", with the name of the widget that decides which."""
@@ -142,7 +141,7 @@ class SettingsForm:
             return gr.Textbox(value or "", lines=2, **shared)
         if rules["choices"] and name not in _AUTOMATIC:
             return gr.Dropdown([(choice.replace("_", " "), choice) for choice in rules["choices"]], value=value, **shared)
-        low, high = rules["low"], min(rules["high"], _LARGEST_EXACT)
+        low, high = rules["low"], min(rules["high"], settings_file.LARGEST_EXACT)
         if high - low <= _WIDEST_SLIDER:
             return gr.Slider(low, high, value, step=0.05 if high - low <= 1 else 0.1, buttons=[], **shared)
         # Without limits and rounding in the browser: what cannot be used is answered beside the plan, in the words of the settings.

@@ -207,6 +207,7 @@ def test_ctrl_c_while_the_libraries_are_loaded_is_no_fault_of_theirs(tmp_path):
         (["-i", "a.png", "-o", "out", "--shard", "3/2"], "no part 3 of 2"),
         (["-i", "a.png", "-o", "out", "--shard", "half"], "--shard 2/3"),
         (["-i", "a.png", "-o", "out", "--shard", "2/2"], "A single picture has no parts"),
+        (["-i", "a.png", "-o", "out", "a very long prompt " * 30], "is not a setting"),
         (["-i", "a.png", "text.png", "-o", "out"], "'text.png' is not a setting; -i takes one picture or a folder"),
         (["-i", "a.png", "-o", "out", "--format", "gif"], "no output format gif"),
         (["-i", "empty.png", "-o", "out", "--dry-run"], "empty.png"),
@@ -262,7 +263,8 @@ def test_a_report_that_cannot_be_written_is_said_and_counts(tmp_path, capsys):
     (out / "report.csv").mkdir(parents=True)
     assert main(["-i", str(source), "-o", str(out), *MODEL]) == 3
     said = capsys.readouterr().err
-    assert "1 of 1 pictures written" in said and "There is no report: " in said and "report.csv" in said and "ended early" not in said
+    assert "1 of 1 pictures written" in said and "There is no report: " in said and "report.csv" in said
+    assert "Results and report" not in said and "ended early" not in said
 
 
 @pytest.mark.parametrize("arguments", [["--bogus"], ["-i"], ["--bs", "many"]])

@@ -1,5 +1,6 @@
 """What a machine does to a job: disks that are full or read-only, files that may not be read, memory that runs out. With the real causes."""
 
+import errno
 import json
 import os
 import resource
@@ -17,6 +18,8 @@ from tests.conftest import PROJECT
 from tests.jobs.enlarging import Enlarger, picture, pictures, run
 from utils.pictures.rows import new_rows
 from utils.planning.errors import UserError
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -69,11 +72,24 @@ def test_a_full_disk_for_temporary_files_costs_the_picture_that_needs_it_and_no_
 
     def take_room(size):
         if size == (11, 8):
-            new_rows((1, 3, 1000, 1000), torch.device("cpu"), on_disk=True)
+            new_rows((1, 3, 1000, 1000), CPU, on_disk=True)
 
     monkeypatch.setattr("tempfile.tempdir", str(small_disk))
     rows = run(tmp_path / "in", tmp_path / "out", Enlarger(before=take_room))
     assert [row.status for row in rows] == ["done", "failed", "done"] and "TMPDIR" in rows[1].message
+
+
+def test_no_room_for_a_temporary_file_is_no_end_of_the_job(tmp_path, monkeypatch):
+    """As above, on machines that may not mount a file system."""
+
+    def no_room(file, size):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("utils.pictures.rows._reserve", no_room)
+    for k in range(2):
+        picture(tmp_path / "in" / f"{k}.png", k, (10 + k, 8))
+    rows = run(tmp_path / "in", tmp_path / "out", Enlarger(before=lambda size: size == (11, 8) or new_rows((1, 3, 9, 9), CPU, on_disk=True)))
+    assert [row.status for row in rows] == ["failed", "done"] and "TMPDIR" in rows[0].message
 
 
 def test_a_disk_that_cannot_be_written_is_one_sentence(tmp_path, small_disk):

@@ -259,6 +259,19 @@ def test_after_a_kill_only_what_this_program_made_is_replaced(source, tmp_path, 
     assert Image.open(row.output).size == (3, 3)
 
 
+def test_a_part_of_a_job_spares_what_a_single_picture_has_become_meanwhile(source, tmp_path):
+    other, out = tmp_path / "other" / "a.jpg", tmp_path / "out"
+    picture(other, 9)
+
+    def meanwhile(size):
+        if not out.joinpath("a.png").exists():
+            run(other, out)
+
+    rows = run(source, out, Enlarger(before=meanwhile), shard=(1, 1000))
+    assert [row.status for row in rows] == ["done"] and rows[0].output != out / "a.png" and (out / "a.png").read_bytes()
+    assert statuses(run(other, out)) == {"a.jpg": "skipped"}
+
+
 def test_a_result_that_nobody_could_note_is_known_for_ours(source, tmp_path, monkeypatch):
     out, picture_path = tmp_path / "out", source / "b.png"
     kill_while_writing(picture_path, out, monkeypatch, "utils.jobs.job.Job._settled", keep_metadata=False)

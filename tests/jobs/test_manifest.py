@@ -1,6 +1,8 @@
 """What is noted of a job, and how it survives."""
 
 import multiprocessing
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -57,10 +59,47 @@ def test_a_name_is_whose_it_was_first_though_others_write_at_the_same_time(tmp_p
 
 def test_a_failure_gives_the_name_back_to_whose_it_was(tmp_path):
     mine, others = replace(DONE, status="started", output_sha256=""), replace(DONE, input="b.png")
-    for before, expected in (([], None), ([others], others), ([mine], mine)):
+    for before, expected in (([], None), ([others], others), ([mine], mine), ([DONE], DONE)):
         (tmp_path / MANIFEST).unlink(missing_ok=True)
         appended(tmp_path, *before, mine, replace(mine, status="failed"))
         assert Manifest(tmp_path).claimed(A_WEBP) == expected
+
+
+def test_a_failure_that_never_started_leaves_the_earlier_result_known(tmp_path):
+    """A file that cannot be read is not claimed in the file before it fails."""
+    appended(tmp_path, DONE, replace(DONE, status="failed", output_sha256=""))
+    assert Manifest(tmp_path).claimed(A_WEBP) == DONE
+
+
+def test_who_has_a_name_is_seen_again_without_the_rest(tmp_path):
+    strange = replace(DONE, output='sub/Ü "quoted" \\ b.png')
+    mine = Manifest(tmp_path)
+    appended(tmp_path, replace(DONE, output="other.png"), DONE, strange)
+    assert mine.claimed(A_WEBP) is None
+    for entry in (DONE, strange):
+        mine.reload_name(PurePosixPath(entry.output))
+        assert mine.claimed(PurePosixPath(entry.output)) == entry
+    assert mine.claimed(PurePosixPath("other.png")) is None
+
+
+def test_a_job_that_shares_waits_for_one_that_clears_away(tmp_path, monkeypatch):
+    """Who comes first has the folder alone for a moment."""
+    first, second = Manifest(tmp_path), Manifest(tmp_path)
+    clearing, cleared = threading.Event(), threading.Event()
+
+    def clear(folders):
+        clearing.set()
+        assert cleared.wait(20)
+
+    monkeypatch.setattr("utils.jobs.manifest.remove_parts", clear)
+    with ThreadPoolExecutor() as threads:
+        opening = threads.submit(first.open, True)
+        assert clearing.wait(20)
+        waiting = threads.submit(second.open, True)
+        cleared.set()
+        opening.result(), waiting.result()
+    first.close()
+    second.close()
 
 
 def test_a_failure_after_two_starts_leaves_the_earlier_result_known(tmp_path):

@@ -225,6 +225,14 @@ def test_a_run_is_not_resumed_as_one_with_other_batches_or_scores(recipe, photo_
     assert train(replace(recipe, steps=8, learning_rate=1e-4), photo_folder, tmp_path, resume=True) == 0
 
 
+def test_a_run_goes_on_from_a_checkpoint_that_does_not_know_of_later_keys(recipe, photo_folder, tmp_path):
+    train(recipe, photo_folder, tmp_path)
+    state = load_checkpoint(tmp_path)
+    del state["held_out"], state["recipe"]["degradations"]
+    save_checkpoint(tmp_path, state)
+    assert train(replace(recipe, steps=8), photo_folder, tmp_path, resume=True) == 0
+
+
 def test_a_run_of_several_processes_can_be_exported_by_one_but_not_resumed(recipe, photo_folder, tmp_path):
     train(recipe, photo_folder, tmp_path)
     save_checkpoint(tmp_path, load_checkpoint(tmp_path) | {"processes": 2})

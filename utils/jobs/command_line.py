@@ -173,9 +173,8 @@ def _print_summary(summary: Summary, folder: str) -> None:
 
     from utils.jobs.job import STOPPED
 
-    tqdm.write(f"{summary} Results and report: {folder}.", file=sys.stderr)
-    if summary.unreported:
-        tqdm.write(f"There is no report: {summary.unreported}", file=sys.stderr)
+    report = f"Results: {folder}. There is no report: {summary.unreported}" if summary.unreported else f"Results and report: {folder}."
+    tqdm.write(f"{summary} {report}", file=sys.stderr)
     if summary.stopped not in ("", STOPPED):  # of Ctrl-C, `main` has the last word
         tqdm.write(f"The job ended early: {summary.stopped} The same command again goes on from there.", file=sys.stderr)
 

@@ -294,8 +294,8 @@ class Job:
         if not self.manifest.is_open:
             self._open_manifest()
         self.manifest.append(self._entry(work, "started"))
-        while self.inputs.alone:  # many of these may run at once; the line that came first counts
-            self.manifest.reload()
+        while self._shares_folder:  # the line that came first counts
+            self.manifest.reload_name(work.target)
             if self._is_free(work.target, work.name, work.input_sha256):
                 break
             work.target, _ = self.choose_target(work.name, work.input_sha256)
@@ -372,9 +372,14 @@ class Job:
         """Of all that decides a result beside the picture."""
         return data_hash({**self._identity, **self.options.deciding()})
 
+    @property
+    def _shares_folder(self) -> bool:
+        """Whether others may write results into the folder at the same time: single pictures, and parts of a job."""
+        return self.inputs.alone or self.options.shard != (1, 1)
+
     def _open_manifest(self) -> None:
         folders = {self.out_folder, *((self.out_folder / output).parent for output in self.outputs.values())}
-        self.manifest.open(shared=self.inputs.alone or self.options.shard != (1, 1), folders=folders)
+        self.manifest.open(shared=self._shares_folder, folders=folders)
 
     def _entry(self, work: _Work, status: str, message: str = "") -> Entry:
         target = "" if work.target is None else str(work.target)

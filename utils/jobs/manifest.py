@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import asdict, dataclass
@@ -63,18 +64,32 @@ class Manifest:
         self.reload()
 
     def reload(self) -> None:
-        """Look again at whose the names are, for others may have appended. UserError if the file cannot be read."""
+        """Look again at whose the names are. UserError if the file cannot be read."""
         self._claims: dict[str, Entry] = {}
         self._before: dict[str, Entry | None] = {}
         self._results: dict[str, set[str]] = {}
         for entry in self.entries():
             self.claim(entry)
 
-    def entries(self) -> Iterator[Entry]:
-        """All lines, oldest first; one that was cut short, or is none of ours, is passed over. UserError if the file cannot be read."""
+    def reload_name(self, output: PurePosixPath) -> None:
+        """Look again at whose this name is, for others may have appended: quick in a long file. UserError if it cannot be read."""
+        wanted = folded(output)
+        entries = list(self.entries(wanted))
+        for known in (self._claims, self._before, self._results):
+            known.pop(wanted, None)
+        for entry in entries:
+            self.claim(entry)
+
+    def entries(self, output: str | None = None) -> Iterator[Entry]:
+        """All lines, oldest first, or those of a folded output; one that was cut short, or is none of ours, is passed over.
+
+        UserError if the file cannot be read.
+        """
         try:
             with self.path.open("rb") as stream:
                 for line in stream:
+                    if output is not None and _folded_output(line) != output:
+                        continue
                     if (entry := _parsed(line)) is not None:
                         yield entry
         except (FileNotFoundError, NotADirectoryError):
@@ -85,22 +100,22 @@ class Manifest:
     def claim(self, entry: Entry) -> None:
         """Let the name of its output be this input's from now on, unless it is another's: who comes first has it.
 
-        With a failure it stands again as it was before the start.
+        With a failure it stands again as it was before the start; one without a start changes nothing.
         """
         output = folded(PurePosixPath(entry.output))
         owner = self._claims.get(output)
         if not entry.output or (owner and not owner.is_of(entry.root, PurePosixPath(entry.input), entry.input_sha256)):
             return
-        if entry.output_sha256:
-            self._results.setdefault(output, set()).add(entry.output_sha256)
+        self._results.setdefault(output, set()).update(filter(None, [entry.output_sha256]))
         if entry.status != "failed":
             if entry.status == "started":
                 self._before[output] = owner if owner is None or owner.status == "done" else self._before.get(output) or owner
             self._claims[output] = entry
-        elif before := self._before.pop(output, None):
-            self._claims[output] = before
-        else:
-            self._claims.pop(output, None)
+        elif owner and owner.status == "started":
+            if before := self._before.pop(output, None):
+                self._claims[output] = before
+            else:
+                del self._claims[output], self._results[output]
 
     def claimed(self, output: PurePosixPath) -> Entry | None:
         """The latest entry that gave its result this name."""
@@ -190,6 +205,18 @@ class Manifest:
         except OSError:  # some network folders know no locks
             return True
         return True
+
+
+_OUTPUT = re.compile(rb'"output": ("(?:[^"\\]|\\.)*")')
+
+
+def _folded_output(line: bytes) -> str | None:
+    """The output of a line, found without reading the rest of it."""
+    found = _OUTPUT.search(line)
+    try:
+        return folded(PurePosixPath(json.loads(found[1]))) if found else None
+    except ValueError:
+        return None
 
 
 _KINDS = {"str": str, "int": int, "float": (int, float)}

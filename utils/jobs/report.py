@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,8 @@ def summarised(rows: Sequence[Row], seconds: float, stopped: str = "") -> Summar
 def write_report(rows: Sequence[Row], summary: Summary, root: Path, out_folder: Path) -> None:
     """Write report.json and report.csv into `out_folder`. UserError if that cannot be."""
     files = [row.relative_to(root, out_folder) for row in rows]
-    _write_text(out_folder / REPORT_JSON, json.dumps({"files": files, "summary": summary.__dict__}, indent=1) + "\n")
+    facts = {name: value for name, value in asdict(summary).items() if name != "unreported"}
+    _write_text(out_folder / REPORT_JSON, json.dumps({"files": files, "summary": facts}, indent=1) + "\n")
     table = io.StringIO()
     writer = csv.DictWriter(table, COLUMNS)
     writer.writeheader()

@@ -120,7 +120,7 @@ def _try_out(model: Model, conditioning: Conditioning) -> None:
         with torch.no_grad():
             rgb = sample(model.denoiser, lq, [model.spec.timesteps[1]], BOTH_SIDES, conditioning, "mean")
     except Exception as error:  # each network fails in its own way on what the others give it
-        if is_out_of_memory(error):
+        if is_out_of_memory(error) and "could not create" not in str(error):  # which oneDNN says of what it cannot do, too
             raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:150].rstrip(".")
         raise UserError(f"The parts of the model {name} do not work together ({reason}); use files that belong together.") from error

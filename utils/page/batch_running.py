@@ -83,6 +83,7 @@ class BatchRun:
         self.begun: float | None = None
         self.before = 0
         self.message = ""
+        self.is_reported = True
         self.changes = 0
         self._settings_sha256 = ""
         for file in self._files.values():
@@ -171,6 +172,7 @@ class BatchRun:
             file.message = in_labels(row.message)
 
     def _on_end(self, summary: Summary) -> None:
-        ended = summary.unreported if summary.stopped in ("", STOPPED) else summary.stopped
-        if ended:
-            self.message = explained(UserError(ended))
+        self.is_reported = not summary.unreported
+        reasons = (summary.stopped if summary.stopped != STOPPED else "", summary.unreported)
+        if any(reasons):
+            self.message = explained(UserError(" ".join(filter(None, reasons))))

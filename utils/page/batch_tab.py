@@ -272,7 +272,7 @@ class BatchTab:
     def _said(self, run: BatchRun, batch: Batch, seconds: float) -> str:
         words = batch.became(seconds)
         if batch.results and batch.results_made:
-            words += " The results are in the folder that you named, with a report."
+            words += f" The results are in the folder that you named{', with a report' if run.is_reported else ''}."
         said = markup.success(words) if len(batch.results_made) == len(batch.pictures) else markup.notice(words)
         return said + (markup.error(run.message) if run.message else "")
 

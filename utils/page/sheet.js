@@ -33,14 +33,14 @@ element.addEventListener("dblclick", event => {
 });
 element.addEventListener("pointerdown", event => {
     viewOf(event)?.setPointerCapture(event.pointerId);
-    held = {x: event.clientX, y: event.clientY};
+    held = {pointer: event.pointerId, x: event.clientX, y: event.clientY};
 });
 element.addEventListener("pointermove", event => {
     const view = viewOf(event);
-    if (!view?.hasPointerCapture(event.pointerId)) return;
+    if (!view?.hasPointerCapture(event.pointerId) || held.pointer !== event.pointerId) return;
     right -= (event.clientX - held.x) / view.clientWidth / zoom;
     down -= (event.clientY - held.y) / view.clientHeight / zoom;
-    held = {x: event.clientX, y: event.clientY};
+    Object.assign(held, {x: event.clientX, y: event.clientY});
     apply();
 });
 element.addEventListener("keydown", event => {

@@ -1,6 +1,7 @@
 """From what people write to checked settings: files, nested values, keywords and words of a command line."""
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
@@ -73,7 +74,7 @@ def parse_assignments(words: list[str]) -> dict[str, Any]:
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or not name:
-            known = "; -i takes one picture or a folder of them" if Path(word).exists() else ""
+            known = "; -i takes one picture or a folder of them" if os.path.exists(word) else ""
             raise UserError(f"'{word}' is not a setting{known}; write name=value, for example seed=7.")
         kind = kinds.get(DOTTED_NAMES.get(name, name))
         if kind in (str, str | None):

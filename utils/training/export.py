@@ -48,11 +48,7 @@ def export_model(denoiser: Denoiser, recipe: EmbeddedRecipe, folder: Path) -> No
     latest = max(t for timesteps in [recipe.start_timesteps, *recipe.few_step_lists] for t in timesteps)
     _save_predictor(denoiser.noise_predictor, latest, unfinished / "noise_predictor")
     EulerDiscreteScheduler.from_config(dict(denoiser.scheduler_config)).save_pretrained(unfinished / "scheduler")
-    for part in sorted(unfinished.iterdir()):
-        shutil.rmtree(folder / part.name, ignore_errors=True)
-        part.replace(folder / part.name)
-    unfinished.rmdir()
-    _write_json(
+    _write_json(  # first, so that the folder is known as ours however far this gets
         folder / "model_index.json",
         {
             "_class_name": MODEL_CLASS,
@@ -62,6 +58,10 @@ def export_model(denoiser: Denoiser, recipe: EmbeddedRecipe, folder: Path) -> No
             "vae": ["utils.models.wavelet_latents", "WaveletLatents"],
         },
     )
+    for part in sorted(unfinished.iterdir()):
+        shutil.rmtree(folder / part.name, ignore_errors=True)
+        part.replace(folder / part.name)
+    unfinished.rmdir()
 
 
 def export_predictor(predictor: NoisePredictor, latest: int, folder: Path) -> None:

@@ -69,10 +69,10 @@ def refuse_another_run(recipe: Recipe, processes: int, held_out: Sequence[str], 
     """A UserError if a run would be resumed as one that draws other batches, or whose scores are not those of before."""
     if state["processes"] != processes:
         raise UserError(f"The run was started with {state['processes']} process(es), which decide its batches; resume it with as many.")
-    if state["held_out"] != list(held_out):
+    if state.get("held_out", held_out) != list(held_out):
         raise UserError("Other pictures than before would be kept out of training; resume the run with the pictures it was started with.")
     for key, value in asdict(recipe).items():
-        before = state["recipe"].get(key)
+        before = state["recipe"].get(key, value)
         if key not in MAY_CHANGE and value != before:
             raise UserError(f"{key} was {before} when the run was started and is {value} now; resume it with its recipe, or start a new run (init).")
 

@@ -224,6 +224,24 @@ def test_files_of_others_are_spared_unless_allowed(source, tmp_path):
     assert statuses(run(source, tmp_path / "out", overwrite=True))["b.png"] == "done"
 
 
+@pytest.mark.parametrize("name", ["report.json", "report.csv", "manifest.jsonl"])
+def test_no_other_file_is_taken_for_one_about_the_job(source, tmp_path, name):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text('{"images": ["a data set of somebody"]}\n')
+    with pytest.raises(UserError, match=f"{name} was not made by this program"):
+        run(source, out)
+    assert list(tree(out)) == [name] and "somebody" in (out / name).read_text()
+
+
+def test_reports_and_cut_manifests_of_this_program_are_its_own(source, tmp_path):
+    out = tmp_path / "out"
+    run(source, out)
+    (out / "manifest.jsonl").write_bytes((out / "manifest.jsonl").read_bytes()[:5])
+    assert set(statuses(run(source, out)).values()) == {"done"}
+    assert set(statuses(run(source, out)).values()) == {"skipped"}
+
+
 def test_a_result_that_somebody_changed_is_spared_unless_allowed(source, tmp_path):
     result = run(source, tmp_path / "out", keep_metadata=False)[-1].output
     Image.new("RGB", (5, 5)).save(result)

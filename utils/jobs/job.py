@@ -19,7 +19,7 @@ from utils.jobs.naming import folded, name_outputs, possible_names
 from utils.jobs.options import JobOptions
 from utils.jobs.output_folder import is_disk_full, make_folder
 from utils.jobs.pipeline import Stopped, pipelined
-from utils.jobs.report import NOT_REACHED, Row, Summary, summarised, write_report
+from utils.jobs.report import NOT_REACHED, Row, Summary, check_report, summarised, write_report
 from utils.models.stopping import stoppable
 from utils.pictures.encoding import check_transparency
 from utils.pictures.writing import check_target, save
@@ -106,9 +106,13 @@ class Job:
     """Decides what is done with every file, does it, and writes down what was done."""
 
     def __init__(self, inputs: Inputs, out_folder: Path, upscaler: Upscaler, options: JobOptions) -> None:
-        """Nothing is written before `run`. UserError if the manifest in `out_folder` cannot be read, or for a part of a single picture."""
+        """Nothing is written before `run`. UserError for a part of a single picture, and where the manifest in `out_folder` cannot be read, or where
+        that or the report is something else.
+        """
         if inputs.alone and options.shard != (1, 1):
             raise UserError("A single picture has no parts; leave out --shard, or name its folder.")
+        if not inputs.alone and not options.overwrite:
+            check_report(out_folder)
         self.inputs, self.out_folder, self.options = inputs, out_folder, options
         self.outputs = name_outputs(inputs.names, options.suffix)
         self.manifest = Manifest(out_folder)

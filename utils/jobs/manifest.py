@@ -23,6 +23,7 @@ if os.name == "posix":
 MANIFEST = "manifest.jsonl"
 _CLEARING = 2.0
 """Seconds that a job which shares the folder waits for another one that is clearing half-written files away."""
+_BEGINNING = b'{"root": "'
 _STATUSES = ("started", "done", "failed")
 
 
@@ -57,11 +58,14 @@ class Manifest:
     """The file `manifest.jsonl` in a folder of results. One thread may append while others look."""
 
     def __init__(self, folder: Path) -> None:
+        """UserError if there is a file of that name that cannot be read or that is something else."""
         self.path = folder / MANIFEST
         self._stream: int | None = None
         self._needs_newline = False
         self._is_new = False
         self.reload()
+        if not self._claims and not self._begins_as_ours():
+            raise UserError(f"{self.path} was not made by this program and is not added to; name another folder for the results.")
 
     def reload(self) -> None:
         """Look again at whose the names are. UserError if the file cannot be read."""
@@ -96,6 +100,14 @@ class Manifest:
             return
         except OSError as error:
             raise UserError(f"{self.path} cannot be read ({error.strerror}); check its permissions, or name another folder.") from error
+
+    def _begins_as_ours(self) -> bool:
+        """Whether the file is missing, or begins like a line, of which there may be no more than the beginning."""
+        try:
+            with self.path.open("rb") as stream:
+                return _BEGINNING.startswith(stream.read(len(_BEGINNING)))
+        except OSError:
+            return True  # opening it will say what is wrong
 
     def claim(self, entry: Entry) -> None:
         """Let the name of its output be this input's from now on, unless it is another's: who comes first has it.

@@ -10,9 +10,11 @@ from typing import Any
 
 from utils.jobs.naming import printable
 from utils.pictures.whole_files import write_whole
+from utils.planning.errors import UserError
 
 REPORT_JSON, REPORT_CSV = "report.json", "report.csv"
 COLUMNS: tuple[str, ...] = ("input", "output", "status", "seconds", "message")
+_BEGINNINGS = {REPORT_JSON: b'{\n "files": [', REPORT_CSV: ",".join(COLUMNS).encode()}
 NOT_REACHED = "Not done, for "
 """How the message of a file begins that failed only because the job ended before it was done."""
 
@@ -72,6 +74,22 @@ def summarised(rows: Sequence[Row], seconds: float, stopped: str = "") -> Summar
     done, failed, skipped = (sum(row.status == status for row in rows) for status in ("done", "failed", "skipped"))
     not_reached = sum(not row.was_reached for row in rows)
     return Summary(len(rows), done, failed, not_reached, skipped, round(seconds, 3), stopped)
+
+
+def check_report(out_folder: Path) -> None:
+    """UserError if a report in `out_folder` would replace a file that is something else."""
+    for name, beginning in _BEGINNINGS.items():
+        path = out_folder / name
+        if path.is_file() and not _begins_with(path, beginning):
+            raise UserError(f"{path} was not made by this program and is not replaced; name another folder for the results.")
+
+
+def _begins_with(path: Path, beginning: bytes) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(beginning)) == beginning
+    except OSError:
+        return False
 
 
 def write_report(rows: Sequence[Row], summary: Summary, root: Path, out_folder: Path) -> None:

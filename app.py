@@ -38,6 +38,8 @@ EXPLANATION = (
 )
 FIRST_PORT = 7860
 LARGEST_UPLOAD = "100mb"
+MOST_SESSIONS = 500
+"""Of visitors, whose choices and results' descriptions are kept in memory; who comes after these makes the longest unused one be forgotten."""
 LONGEST_QUEUE = 32
 """How many events that take no turn with the model, such as plans, may wait."""
 LIGHT_THREADS = 32
@@ -70,6 +72,8 @@ def build_page(
     def leave(request: gr.Request) -> None:
         for part in PARTS:
             sessions.leave(session_of(request, part))
+        if state := page.state_holder.session_data.get(str(request.session_hash)):
+            state.config_values.clear()  # copies of all that was shown, for links to it, which this server does not give
 
     with GuardedBlocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
         with gr.Row(elem_classes="sr-head"):
@@ -101,18 +105,28 @@ def build_page(
 
 
 def launch(
-    page: "gr.Blocks", host: str, port: int | None, *, logins: list[tuple[str, str]] | None = None, share: bool = False, mcp: bool = False
+    page: "gr.Blocks",
+    host: str,
+    port: int | None,
+    *,
+    logins: list[tuple[str, str]] | None = None,
+    share: bool = False,
+    insecure: bool = False,
+    mcp: bool = False,
 ) -> str:
     """Serve the page without waiting for its end; its address, which with `share` is one on the internet.
 
-    Without a port, the first free one from 7860 on. UserError if there is none, or no way to share or to serve tools.
+    Without a port, the first free one from 7860 on. insecure: whether a page of this machine alone and without logins may nevertheless be asked for
+    under any name, as it is by a proxy that others reach. UserError if there is none, or no way to share or to serve tools.
     """
     import httpx
     from starlette.middleware import Middleware
 
+    from utils.page.gate import Gate
     from utils.page.theme import STYLE, theme
-    from utils.page.uploads import NoForeignAddresses, RefusedUploadsLogged
+    from utils.page.uploads import RefusedUploadsLogged
 
+    only_as = host if is_loopback(host) and not (share or logins or insecure) else None
     _go_round_proxies(host)
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # what Gradio announces, `main` says in its own words
@@ -124,9 +138,10 @@ def launch(
                 inbrowser=False,
                 share=share,
                 auth=logins,
-                app_kwargs={"middleware": [Middleware(NoForeignAddresses), Middleware(RefusedUploadsLogged)]},
+                app_kwargs={"middleware": [Middleware(Gate, only_as=only_as), Middleware(RefusedUploadsLogged)]},
                 max_threads=MOST_WAITING + LIGHT_THREADS,
                 max_file_size=LARGEST_UPLOAD,
+                state_session_capacity=MOST_SESSIONS,
                 allowed_paths=[],
                 enable_monitoring=False,
                 mcp_server=mcp,
@@ -187,7 +202,7 @@ def _started(options: argparse.Namespace, sessions: Sessions) -> "tuple[gr.Block
     may_change = (is_loopback(host) and not options.share) if options.allow_model_switch is None else options.allow_model_switch
     models = Models(shared, read_presets(DEFAULT_CONFIG.parent, Path(options.config), given), may_change)
     page = build_page(shared, folders, models, sessions)
-    return page, shared, launch(page, host, options.port, logins=logins, share=options.share, mcp=options.mcp)
+    return page, shared, launch(page, host, options.port, logins=logins, share=options.share, insecure=options.insecure, mcp=options.mcp)
 
 
 def _end_as_by_ctrl_c() -> None:

@@ -17,6 +17,7 @@ from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -191,12 +192,28 @@ def test_no_path_of_the_server_and_no_address_is_opened_for_anybody(served, pict
             for name, body in (("plan", {"image": file}), ("upscale", {"image": file}), ("upscale_batch", {"files": [file]})):
                 answer = await asyncio.to_thread(called, address, name, body)
                 assert answer.startswith("event: error") and "must be a file that was uploaded to this server" in answer
-        with pytest.raises(urllib.error.HTTPError, match="403"):
-            await asyncio.to_thread(urllib.request.urlopen, f"{address}gradio_api/file={elsewhere}")
+        for route, status in (("file=", "403"), ("file/", "404"), ("proxy=", "404")):
+            with pytest.raises(urllib.error.HTTPError, match=status):
+                await asyncio.to_thread(urllib.request.urlopen, f"{address}gradio_api/{route}{elsewhere}")
         server.close()
 
     in_a_loop_of_its_own(listening_elsewhere())
     assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("route", "headers", "body", "status"),
+    [
+        ("process_recording", {}, b"video", 404),
+        ("deep_link?session_hash=a", {}, None, 404),
+        ("queue/join", {"Sec-Fetch-Site": "cross-site"}, b"{}", 403),
+        ("upload", {"Sec-Fetch-Site": "cross-site"}, b"", 403),
+        ("info", {"Host": "example.com"}, None, 403),
+    ],
+)
+def test_what_the_page_and_programs_do_not_ask_for_is_not_answered(served, route, headers, body, status):
+    with pytest.raises(urllib.error.HTTPError, match=str(status)):
+        urllib.request.urlopen(urllib.request.Request(f"{served[0]}gradio_api/{route}", body, headers))
 
 
 def sent(address: str, function: int, data: list[Any], session: str) -> dict[str, Any]:
@@ -233,11 +250,25 @@ def test_no_event_of_the_page_opens_gives_out_or_deletes_a_file_of_the_server(se
                     assert "must be a file that was uploaded to this server" in answer["error"]
                     tried += 1
             assert "error" in sent(address, event["id"], [str(secret)], "intruder")
+            assert "error" in sent(address, event["id"], [{"url": "data:image/png;base64,iVBORw0KGgo="}], "intruder")
     assert tried >= 4 * 2 * len(files)  # where pictures are chosen, pasted, photographed and compared
     with urllib.request.urlopen(f"{address}gradio_api/heartbeat/intruder") as heart:  # and the visitor leaves
         heart.read(1)
     time.sleep(1)
     assert secret.exists() and painted.exists()
+
+
+def test_nothing_that_was_shown_stays_in_memory_when_its_visitor_has_left(served, page_files):
+    from gradio.state_holder import StateHolder
+
+    from app import build_page
+
+    page, holder = build_page(served[1]), StateHolder()
+    holder.set_blocks(page)
+    assert holder["visitor"].config_values
+    (leave,) = [event.fn for event in page.fns.values() if any(name == "unload" for _, name in event.targets)]
+    leave(SimpleNamespace(session_hash="visitor"))
+    assert not holder["visitor"].config_values
 
 
 def test_a_run_that_waits_tells_its_place_and_one_that_is_cancelled_stops(served, client, picture):
@@ -364,6 +395,8 @@ def test_a_page_with_logins_answers_nobody_without(serve, tiny_config):
         Client(address, **PATIENT, auth=("anna", "wrong"))
     with pytest.raises(urllib.error.HTTPError, match="401"):
         called(address, "plan", {"image": None})
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(f"{address}gradio_api/heartbeat/visitor")
     with closing(Client(address, **PATIENT, auth=("anna", "s:ecret"))) as client:
         assert "/upscale" in client.view_api(return_format="dict")["named_endpoints"]  # type: ignore[index]
 

@@ -60,7 +60,7 @@ def test_a_shared_page_asks_for_the_login_and_keeps_all_else_as_it_is(pages, cap
     assert (launched["share"], launched["auth"]) == (True, [("anna", "secret")])
     assert (launched["server_name"], launched["server_port"]) == ("127.0.0.1", 7999)
     assert (launched["allowed_paths"], launched["enable_monitoring"], launched["mcp_server"]) == ([], False, False)
-    assert launched["max_file_size"] == app.LARGEST_UPLOAD
+    assert (launched["max_file_size"], launched["state_session_capacity"]) == (app.LARGEST_UPLOAD, app.MOST_SESSIONS)
     assert pages[0].models.may_change is False  # visitors are not this machine's own
     said = capsys.readouterr().out
     assert SHARED_ADDRESS in said and "has no login" not in said and "secret" not in said
@@ -71,6 +71,23 @@ def test_a_page_that_is_not_shared_is_launched_for_this_machine_alone(pages):
     launched = pages[0].launched
     assert (launched["share"], launched["auth"], launched["server_name"]) == (False, None, "127.0.0.1")
     assert pages[0].models.may_change is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ([], "127.0.0.1"),
+        (["--host", "localhost"], "localhost"),
+        (["--insecure"], None),
+        (["--auth", "anna:secret"], None),
+        (["--share", "--auth", "anna:secret"], None),
+        (["--host", "0.0.0.0", "--insecure"], None),
+    ],
+)
+def test_a_page_goes_by_other_names_than_its_machines_own_only_where_others_may_see_it(pages, arguments, name):
+    assert app.main(arguments) == 0
+    gate, _ = pages[0].launched["app_kwargs"]["middleware"]
+    assert gate.kwargs == {"only_as": name}
 
 
 def test_without_a_way_to_the_sharing_service_the_program_ends_with_a_sentence(pages, monkeypatch, capsys):

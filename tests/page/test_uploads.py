@@ -1,15 +1,18 @@
 """Which files a visitor may name."""
 
 import asyncio
+import base64
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import pytest
+from PIL import Image
 
-from utils.page.uploads import GuardedBlocks, NoForeignAddresses, RefusedUploadsLogged, uploaded
+from utils.page.uploads import GuardedBlocks, RefusedUploadsLogged, uploaded
 from utils.planning.errors import UserError
 
 
@@ -77,29 +80,23 @@ def test_a_number_is_taken_as_its_slider_shows_it_once_its_box_is_left(sent, tak
         assert thread.submit(asyncio.run, page.preprocess_data(page.fns[0], [sent], None)).result() == [taken]
 
 
-@pytest.mark.parametrize(
-    ("path", "passes"),
-    [
-        ("/gradio_api/file=/folder/a.png", True),
-        ("/", True),
-        ("/gradio_api/file=http://example.com/a.png", False),
-        ("/gradio_api/file=HTTPS://example.com/a.png", False),
-        ("/gradio_api/file=/http:/example.com", False),
-    ],
-)
-def test_pages_of_other_servers_are_not_fetched_for_anybody(path, passes):
-    sent = []
+def test_what_the_camera_took_is_handed_on_as_the_file_that_it_is_and_nothing_else_in_its_place(folder):
+    given = folder / "0a1b" / "a b.png"
+    Image.new("RGBA", (8, 8), (0, 128, 0, 255)).save(given)
+    with GuardedBlocks() as page:
+        camera = gr.Image(sources=["webcam"], type="filepath", image_mode=None)
+        gr.Button().click(lambda path: None, camera)
+    with ThreadPoolExecutor(1) as thread:
 
-    async def app(scope, receive, send):
-        sent.append("passed")
+        def taken(value: Any) -> Any:
+            return thread.submit(asyncio.run, page.preprocess_data(page.fns[0], [value], None)).result()[0]
 
-    async def send(message):
-        sent.append(message.get("status"))
-
-    asked = NoForeignAddresses(app)({"type": "http", "path": path, "headers": []}, None, send)  # type: ignore[arg-type]
-    with ThreadPoolExecutor(1) as thread:  # in the main one a browser's event loop may be running
-        thread.submit(asyncio.run, asked).result()
-    assert sent[0] == ("passed" if passes else 403)
+        assert taken({"path": str(given), "orig_name": "image.png", "meta": {"_type": "gradio.FileData"}}) == str(given)
+        assert taken(None) is None
+        sent = f"data:image/png;base64,{base64.b64encode(given.read_bytes()).decode()}"
+        for value in ({"url": sent}, {"url": sent, "path": None}, {"url": sent, "path": ""}, {}, sent):
+            with pytest.raises(gr.Error, match="must be a file that was uploaded"):
+                taken(value)
 
 
 @pytest.mark.parametrize(

@@ -36,3 +36,12 @@ def check_exposure(host: str, *, share: bool, has_logins: bool, insecure: bool) 
         return
     option, who = ("--share", "everybody on the internet") if share else (f"--host {host}", "everybody who can reach this machine")
     raise UserError(f"{option} would let {who} use the page; ask for a login with --auth user:password, or allow it with --insecure.")
+
+
+def is_own_name(name: str) -> bool:
+    """Whether every machine calls itself so, whatever its network says: `localhost`, what is below it, and addresses of the loopback."""
+    plain = name.lower().rstrip(".")
+    try:
+        return ipaddress.ip_address(plain).is_loopback
+    except ValueError:
+        return plain == "localhost" or plain.endswith(".localhost")

@@ -6,7 +6,6 @@ from urllib.parse import unquote
 
 import gradio as gr
 from gradio_client.utils import is_file_obj, traverse
-from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from utils.page.errors import explained
@@ -43,21 +42,8 @@ class GuardedBlocks(gr.Blocks):
         # Whatever else it has: Gradio looks at those with `meta` only, and hands the others to components that open them, as that for pictures does.
         checked = traverse(inputs, _checked, is_file_obj)
         known = [state[block._id] if state and block._id in state and not block.stateful else block for block in block_fn.inputs]
-        within = [_within(block, value) for block, value in zip(known, checked, strict=False)] + checked[len(known) :]
-        return await super().preprocess_data(block_fn, within, state, explicit_call)
-
-
-class NoForeignAddresses:
-    """Middleware for that Gradio's server does not fetch pages of other servers for whoever asks."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].partition("/file=")[2].lstrip("/").lower().startswith(("http:", "https:")):
-            await PlainTextResponse("This server gives out its own files only.", status_code=403)(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+        taken = [_taken(block, value) for block, value in zip(known, checked, strict=False)] + checked[len(known) :]
+        return await super().preprocess_data(block_fn, taken, state, explicit_call)
 
 
 class RefusedUploadsLogged:
@@ -75,6 +61,13 @@ class RefusedUploadsLogged:
         await self._app(scope, receive, watched)
 
 
+def _taken(block: Any, value: Any) -> Any:
+    """The value as the component may have it: a picture as an uploaded file only, for Gradio would also decode one that is sent as text."""
+    if isinstance(block, gr.Image) and value is not None:
+        return _checked(value)
+    return _within(block, value)
+
+
 def _within(block: Any, value: Any) -> Any:
     """A slider's value as it is once its box is left, which may be empty before."""
     if not isinstance(block, gr.Slider) or not isinstance(value, int | float | None):
@@ -82,8 +75,9 @@ def _within(block: Any, value: Any) -> Any:
     return block.minimum if value is None else min(max(value, block.minimum), block.maximum)
 
 
-def _checked(file: dict[str, Any]) -> dict[str, Any]:
+def _checked(file: Any) -> dict[str, Any]:
     try:
-        return {**file, "path": str(uploaded(file)), "url": None}
+        path = uploaded(file)
+        return {**file, "path": str(path), "url": None}
     except UserError as error:
         raise gr.Error(explained(error, by_label=False), print_exception=False) from None

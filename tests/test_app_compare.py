@@ -214,6 +214,7 @@ def test_the_camera_takes_a_picture(open_page):
     open_page.wait_for_function("document.querySelector('video')?.videoWidth > 0")  # what a person sees before pressing
     open_page.get_by_role("button", name="capture photo").click()
     expect(open_page.locator("#about")).to_contain_text("64 × 48")
+    expect(open_page.locator("#about")).not_to_contain_text("transparency")
     expect(open_page.get_by_role("button", name="Process")).to_be_enabled()
 
 

@@ -54,6 +54,7 @@ def test_what_a_file_was_is_said():
     said = summary(Picture(pixels, alpha=pixels[..., 0], notes=("The <b>second</b> frame was left out.",)))
     assert "6 × 4, 16-bit colour" in said and "transparency" in said
     assert "&lt;b&gt;second" in said
+    assert "transparency" not in summary(Picture(pixels, alpha=np.full((4, 6), 65535, np.uint16)))
 
 
 def test_why_shows_reasons_timings_and_the_tiles():

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from utils.models.downloading import readable_size
 from utils.page import markup
 from utils.page.cost import available_memory, memory
@@ -34,12 +36,19 @@ _COMPLEXITY = ((0.3, "little detail"), (0.6, "some detail"), (float("inf"), "muc
 def summary(picture: Picture) -> str:
     """The facts of the input, and what could not be read of it."""
     depth = {"uint8": "8-bit", "uint16": "16-bit"}.get(picture.rgb.dtype.name, "floating-point")
-    kept = [name for name, value in (("transparency", picture.alpha), ("colour profile", picture.icc), ("EXIF", picture.exif)) if value is not None]
+    there = (("transparency", _is_seen_through(picture)), ("colour profile", picture.icc is not None), ("EXIF", picture.exif is not None))
+    kept = [name for name, is_there in there if is_there]
     facts = [("Input", f"{wide_by_high(picture.size)}, {depth} {'grey' if picture.grey else 'colour'}")]
     if kept:
         facts.append(("Kept", ", ".join(kept)))
     notes = "".join(markup.notice(f"Note: {note}") for note in picture.notes)
     return markup.facts(facts) + notes
+
+
+def _is_seen_through(picture: Picture) -> bool:
+    """Whether anything is transparent: browsers give the pictures of a camera an alpha channel that hides nothing."""
+    alpha = picture.alpha
+    return alpha is not None and bool(alpha.min() < (np.iinfo(alpha.dtype).max if alpha.dtype.kind == "u" else 1))
 
 
 def detected(stats: ImageStats) -> str:

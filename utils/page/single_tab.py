@@ -70,7 +70,14 @@ class SingleTab:
                 with gr.Accordion("Camera", open=False, elem_id="camera"):
                     as_seen = gr.WebcamOptions(mirror=False)
                     self._photo = gr.Image(
-                        show_label=False, sources=["webcam"], type="filepath", format="png", height=220, webcam_options=as_seen, buttons=[]
+                        show_label=False,
+                        sources=["webcam"],
+                        type="filepath",
+                        format="png",
+                        image_mode=None,  # any other would have Gradio decode what is sent, without the limits of our own reader
+                        height=220,
+                        webcam_options=as_seen,
+                        buttons=[],
                     )
                 self._place = PlacePicker("place", "The chosen picture; click on it for a quick look at that place", button="look")
                 self._about = gr.HTML(elem_id="about", js_on_load=_PASTE)

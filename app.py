@@ -259,18 +259,30 @@ def _parser() -> argparse.ArgumentParser:
 
 @contextlib.contextmanager
 def _files_apart() -> Iterator[Sessions]:
-    """Uploads and results in a folder of this process, deleted at its end; in one that the operator has chosen, those of visitors are."""
+    """Uploads and results in a folder of this process, deleted at its end; it lies in the one that the operator has chosen for them, if any."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     chosen = os.environ.get("GRADIO_TEMP_DIR")
-    folder = os.environ["GRADIO_TEMP_DIR"] = chosen or tempfile.mkdtemp(prefix="invsr-page-")
+    folder = os.environ["GRADIO_TEMP_DIR"] = _new_folder(chosen)
     sessions = Sessions(Path(folder).resolve())
     try:
         yield sessions
     finally:
         sessions.leave_all()
-        if not chosen:
+        if chosen:
+            os.environ["GRADIO_TEMP_DIR"] = chosen
+        else:
             del os.environ["GRADIO_TEMP_DIR"]
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _new_folder(within: str | None) -> str:
+    try:
+        if within:
+            Path(within).mkdir(parents=True, exist_ok=True)
+        return tempfile.mkdtemp(prefix="invsr-page-", dir=within)
+    except OSError as error:
+        where = within or tempfile.gettempdir()
+        raise UserError(f"There is no place for files in {where} ({error.strerror}); name another folder in the variable GRADIO_TEMP_DIR.") from None
 
 
 def _go_round_proxies(host: str) -> None:

@@ -123,7 +123,8 @@ def test_ctrl_c_is_answered_at_once_and_stops_what_runs_and_deletes_the_files_of
     assert capsys.readouterr().out.splitlines()[-1] == "Stopping ..."
     folder: Path = seen["folder"]
     assert not folder.exists() and not folder.parent.exists()
-    assert folder.parent.parent.exists() is chosen and (tmp_path / "other.txt").exists() is chosen
+    assert not folder.parent.parent.exists()
+    assert not chosen or (folder.parent.parent.parent, [path.name for path in tmp_path.iterdir()]) == (tmp_path, ["other.txt"])
     assert os.environ.get("GRADIO_TEMP_DIR") == (str(tmp_path) if chosen else None)
 
 
@@ -159,3 +160,10 @@ def test_a_program_that_is_to_outlive_its_terminal_does(pages):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     assert app.main([]) == 0
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+
+
+def test_without_a_place_for_files_the_program_ends_with_a_sentence(pages, monkeypatch, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "file"))
+    assert app.main([]) == 2
+    assert "There is no place for files in" in capsys.readouterr().err and os.environ["GRADIO_TEMP_DIR"] == str(tmp_path / "file")

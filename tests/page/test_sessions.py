@@ -1,6 +1,10 @@
 """Files of visitors."""
 
+import os
+import shutil
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -208,3 +212,57 @@ def test_of_two_runs_begun_at_once_one_is_the_sessions_run(tmp_path):
     assert stop is sessions.run_stop("me") and sessions.take_run("me") is None
     sessions.begin_run("me")
     assert stop.is_set() and sessions.take_run("me") not in (stop, None)
+
+
+def test_an_upload_that_was_cut_short_goes_when_nothing_came_for_an_hour_and_nothing_else_does(tmp_path):
+    sessions, past = Sessions(tmp_path), time.time() - sessions_module.LONGEST_PAUSE - 1
+    for name in ("tmpab12cd_3", "tmpzz12cd_3", "tmp-notes.txt", "picture.png"):
+        (tmp_path / name).touch()
+        if name != "tmpzz12cd_3":
+            os.utime(tmp_path / name, (past, past))
+    (tmp_path / "tmpfolder_1").mkdir()
+    os.utime(tmp_path / "tmpfolder_1", (past, past))
+    sessions.leave_overdue()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["picture.png", "tmp-notes.txt", "tmpfolder_1", "tmpzz12cd_3"]
+
+
+def drop_first(sessions: Sessions) -> None:
+    (folder,) = sessions._sessions["me"].used
+    sessions.drop_folder("me", folder)
+
+
+@pytest.mark.parametrize(
+    "delete", [lambda sessions: sessions.begin_run("me"), lambda sessions: sessions.leave("me"), Sessions.leave_overdue, drop_first]
+)
+def test_nobody_waits_for_the_files_of_somebody_else_to_be_deleted(tmp_path, monkeypatch, delete: Callable[[Sessions], None]):
+    sessions = Sessions(tmp_path)
+    folder, begun, go = sessions.new_folder("me"), threading.Event(), threading.Event()
+    later(monkeypatch)
+
+    def rmtree(path, ignore_errors):
+        begun.set()
+        assert go.wait(20)
+        original(path, ignore_errors)
+
+    original = shutil.rmtree
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    deleting = threading.Thread(target=delete, args=(sessions,))
+    deleting.start()
+    assert begun.wait(20)
+    asking = threading.Thread(target=sessions.run_stop, args=("they",), daemon=True)
+    asking.start()
+    asking.join(2)
+    answered = not asking.is_alive()
+    go.set()
+    deleting.join(20)
+    assert answered and not folder.exists()
+
+
+def test_a_folder_that_is_made_anew_after_its_session_left_is_not_the_sessions(tmp_path):
+    sessions = Sessions(tmp_path)
+    folder = sessions.new_folder("me")
+    assert sessions.keeps("me", folder) and not sessions.keeps("they", folder)
+    sessions.leave("me")
+    folder.mkdir(parents=True)
+    sessions.run_stop("me")
+    assert not sessions.keeps("me", folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from pathlib import Path
@@ -42,7 +42,8 @@ class Calls:
 
     async def upscale(self, session_id: str, image: Any, overrides: Overrides) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
         """The result as a file, its plan, and sentences on what is to be known of it."""
-        path, folder = self._taken(session_id, image), self._sessions.new_folder(session_id)
+        (path,) = await self._taken(session_id, [image])
+        folder = self._sessions.new_folder(session_id)
 
         def work(stop: threading.Event) -> Finished:
             progress, last = gr.Progress(), None
@@ -63,7 +64,8 @@ class Calls:
         """A zip of the results with their report, and a row for every file, in their order."""
         if not isinstance(files, list) or not 1 <= len(files) <= MOST_FILES:
             raise UserError(f"files must be a list of 1 to {MOST_FILES} uploaded files.")
-        paths, folder = [self._taken(session_id, file) for file in files], self._sessions.new_folder(session_id)
+        paths = await self._taken(session_id, files)
+        folder = self._sessions.new_folder(session_id)
 
         def work(stop: threading.Event) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             given, results = folder / "given", folder / "results"
@@ -80,17 +82,24 @@ class Calls:
 
     async def plan(self, session_id: str, image: Any, overrides: Overrides) -> dict[str, Any]:
         """What `upscale` would do, decided without running a network."""
-        path = self._taken(session_id, image)
+        (path,) = await self._taken(session_id, [image])
         return await self._done(session_id, lambda stop: self._shared.get(stop).plan(path, **overrides).to_dict())
 
-    def _taken(self, session_id: str, file: Any) -> Path:
-        path = uploaded(file)
-        self._sessions.own_upload(session_id, path)
-        return path
+    async def _taken(self, session_id: str, files: Sequence[Any]) -> list[Path]:
+        """Where the files lie that the caller names, which go with its session from now on."""
+
+        def take() -> list[Path]:
+            paths = []
+            for file in files:
+                paths.append(uploaded(file))
+                self._sessions.own_upload(session_id, paths[-1])
+            return paths
+
+        return await asyncio.to_thread(take)  # a disk that is slow would hold up the whole server
 
     async def _done(self, session_id: str, work: Callable[[threading.Event], Answer], folder: Path | None = None) -> Answer:
         """What work(stop) gives. folder: what it writes into, and what is deleted unless it comes to its end while the session is there."""
-        self._sessions.leave_overdue()
+        self._threads.submit(self._sessions.leave_overdue)
         stop = self._sessions.begin_call(session_id)
         context = copy_context()  # where the server looks up whose progress it is told of
         working = self._threads.submit(context.run, work, stop)
@@ -102,7 +111,9 @@ class Calls:
                 self._sessions.keep_folder(session_id, folder)
             return answer
         except BaseException:
-            if folder:  # not before the work has ended: it could make the folder anew
+            if folder and working.done():
+                await asyncio.to_thread(self._sessions.drop_folder, session_id, folder)
+            elif folder:  # not before the work has ended: it could make the folder anew
                 working.add_done_callback(lambda _: self._sessions.drop_folder(session_id, folder))
             raise
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
+import stat
 import threading
 import time
 import weakref
@@ -21,6 +22,10 @@ PARTS = SINGLE, BATCH, COMPARISON = ("", "batch", "comparison")
 """Of the page, each with a session of its own for the same visitor: a run of one deletes the files of its run before, and not those of others."""
 LONGEST_STAY = 24 * 3600
 """Seconds after which files go although nobody said goodbye (programs that never close their session)."""
+LONGEST_PAUSE = 3600
+"""Seconds after which an upload to which nothing came has been left by who sent it."""
+_UNFINISHED = "tmp????????"
+"""Where the server writes what is being uploaded, directly in its folder. It leaves that there when the connection is cut."""
 
 
 def session_of(request: gr.Request, part: str = SINGLE) -> str:
@@ -45,7 +50,10 @@ class _Session:
 
 
 class Sessions:
-    """What is kept for each visitor, by the session's id, which is the browser's choice and so never becomes part of a path."""
+    """What is kept for each visitor, by the session's id, which is the browser's choice and so never becomes part of a path.
+
+    Folders are deleted after the lock was given back, for that may take long, and all who come meanwhile would wait.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -75,9 +83,8 @@ class Sessions:
         """Give the session's next run an event of its own, that stops it; the run before it is stopped, and all folders but `keep` are deleted."""
         with self._lock:
             session = self._stopped(session_id)
-            for folder in [folder for folder in session.used if folder != keep]:
-                shutil.rmtree(folder, ignore_errors=True)
-                del session.used[folder]
+            dropped = _taken_from(session, [folder for folder in session.used if folder != keep])
+        _delete(dropped)
 
     def go_on(self, session_id: str) -> None:
         """As `begin_run`, for a run that goes on with the files of the one before it."""
@@ -112,10 +119,16 @@ class Sessions:
             if session and folder in session.used:
                 session.used[folder] = session.seen = time.monotonic()
 
+    def keeps(self, session_id: str, folder: Path) -> bool:
+        """Whether the folder is one of the session's: not one that somebody made anew after the session had left."""
+        with self._lock:
+            session = self._sessions.get(session_id)
+            return session is not None and folder in session.used
+
     def drop_folder(self, session_id: str, folder: Path) -> None:
         """Delete the folder, also where the session has left and somebody made it anew."""
+        _delete([folder])
         with self._lock:
-            shutil.rmtree(folder, ignore_errors=True)
             if session := self._sessions.get(session_id):
                 session.used.pop(folder, None)
             with contextlib.suppress(OSError):  # other folders are beside it
@@ -124,33 +137,42 @@ class Sessions:
     def leave(self, session_id: str) -> None:
         """Stop the runs and delete the files, but not an upload that another visitor made as well (the server keeps equal files once)."""
         with self._lock:
-            self._leave(session_id)
+            dropped = self._leave(session_id)
+        _delete(dropped)
 
     def leave_overdue(self) -> None:
         """`leave` for every session that was not used for LONGEST_STAY, and of the others delete the folders that were not; but nothing while a run
-        or a call of the session is going on."""
+        or a call of the session is going on. Uploads that were cut short go as well."""
         with self._lock:
             idle = {key: session for key, session in self._sessions.items() if not session.is_busy}
             overdue = [key for key, session in idle.items() if time.monotonic() - session.seen > LONGEST_STAY]
+            dropped = []
             for session in idle.values():
-                for folder in [folder for folder, used in session.used.items() if time.monotonic() - used > LONGEST_STAY]:
-                    shutil.rmtree(folder, ignore_errors=True)
-                    del session.used[folder]
+                dropped += _taken_from(session, [folder for folder, used in session.used.items() if time.monotonic() - used > LONGEST_STAY])
             for session_id in overdue:
-                self._leave(session_id)
+                dropped += self._leave(session_id)
+        _delete(dropped)
+        self._delete_unfinished()
 
     def leave_all(self) -> None:
         """`leave` for every session."""
         for session_id in list(self._sessions):
             self.leave(session_id)
 
-    def _leave(self, session_id: str) -> None:
+    def _delete_unfinished(self) -> None:
+        for path in self._root.glob(_UNFINISHED):
+            with contextlib.suppress(OSError):  # it has just been finished
+                status = path.lstat()
+                if stat.S_ISREG(status.st_mode) and time.time() - status.st_mtime > LONGEST_PAUSE:
+                    path.unlink()
+
+    def _leave(self, session_id: str) -> list[Path]:
+        """End the session; the folders that are to be deleted for that."""
         session = self._sessions.pop(session_id, None)
         if session is None:
-            return
+            return []
         for stop in (session.stop, *session.calls):
             stop.set()
-        shutil.rmtree(session.folder, ignore_errors=True)
         others = set().union(*(other.uploads for other in self._sessions.values()))
         for upload, identity in session.uploads.items():
             if upload in others or _identity(upload) != identity:  # the latter where somebody has just uploaded it, and is about to name it
@@ -158,6 +180,7 @@ class Sessions:
             with contextlib.suppress(OSError):  # it cannot be deleted, or something else is in its folder
                 upload.unlink(missing_ok=True)
                 upload.parent.rmdir()
+        return [session.folder]
 
     def _stopped(self, session_id: str) -> _Session:
         """The session, its run stopped, with an event for the next."""
@@ -180,10 +203,22 @@ class Sessions:
         return session
 
 
+def _taken_from(session: _Session, folders: list[Path]) -> list[Path]:
+    """The folders, which are the session's no longer."""
+    for folder in folders:
+        del session.used[folder]
+    return folders
+
+
+def _delete(folders: list[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     """Differs when a file is put in the place of another; None where there is none."""
     try:
-        stat = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return stat.st_ino, stat.st_mtime_ns
+    return status.st_ino, status.st_mtime_ns

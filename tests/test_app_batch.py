@@ -180,6 +180,24 @@ def test_what_is_chosen_while_other_files_are_on_their_way_comes_after_them(batc
     expect(batch_page.locator(".sr-drop-state")).to_contain_text("There is no file in what was chosen")
 
 
+def test_what_has_arrived_goes_when_the_page_is_closed_while_more_is_on_its_way(batch_page, folder, page_files):
+    arrived, all_files = 20, [folder / f"early-{k:02}.png" for k in range(23)]
+    for k, file in enumerate(all_files):
+        file.write_bytes((folder / "beach.png").read_bytes() + bytes([k]))  # equal files would be one
+    let_through = iter(range(arrived))
+    batch_page.route("**/gradio_api/upload*", lambda route: route.continue_() if next(let_through, None) is not None else None)
+    with batch_page.expect_response("**/gradio_api/run/predict*"):
+        batch_page.locator("#batch-files").set_input_files(all_files)
+        expect(batch_page.locator(".sr-drop-state")).to_contain_text(f"Uploading: {arrived} of 23")
+    there = list(page_files.glob("*/early-*.png"))
+    assert len(there) == arrived
+    batch_page.close()
+    deadline = time.monotonic() + 60
+    while any(path.exists() for path in there):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def test_a_cancelled_batch_keeps_what_is_done_and_is_resumed(batch_page, folder, page_files):
     batch_page.locator("#batch-files").set_input_files([folder / "beach.png", folder / "sub" / "beach.png"])
     first, second = (row(batch_page, name) for name in ("beach (2).png", "beach.png"))  # in the order of names

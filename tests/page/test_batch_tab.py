@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from utils.page import batch as batch_module
+from utils.page import upload_tree
 from utils.page.batch import Batch, Batches
 from utils.page.batch_tab import BatchTab
 from utils.page.server_folders import ServerFolders
@@ -86,6 +87,42 @@ def test_files_that_arrive_while_the_batch_is_done_are_refused_and_change_nothin
     assert len(batch.uploads.names) == 2
     sessions.leave(KEY)
     assert not late.exists()
+
+
+@pytest.mark.parametrize("what", ["links", "copies"])
+def test_of_files_that_arrive_while_their_visitor_leaves_nothing_is_kept(tab, sessions, tmp_path, monkeypatch, what):
+    def link(source: Path, target: Path) -> None:
+        sessions.leave(KEY)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if what == "copies":
+            raise OSError
+        target.touch()
+
+    first, second = uploaded(tmp_path, "a.png"), uploaded(tmp_path, "b.png")
+    dropped(tab, first, "a.png")
+    batch = batch_of(tab)
+    monkeypatch.setattr(upload_tree.os, "link", link)
+    updates = dropped(tab, second, "b.png")
+    assert "not kept any more" in updates.pop(tab._about) and not updates
+    assert tab._batches.get(KEY) is None and not batch.folder.exists() and not any(tmp_path.glob("session-*"))
+
+
+def test_a_batch_whose_folder_was_made_anew_is_not_alive(sessions, tmp_path):
+    batches = Batches(sessions)
+    batch = batches.of("me")
+    sessions.leave("me")
+    batch.folder.mkdir(parents=True)
+    assert batches.get("me") is None and batches.of("me") is not batch
+
+
+def test_what_has_arrived_goes_with_its_visitor_although_more_was_to_come(tab, sessions, tmp_path):
+    path = uploaded(tmp_path, "a.png")
+    event: Any = SimpleNamespace(files=[{"name": "a.png", "path": str(path)}])
+    tab._own(event, VISITOR)
+    tab._own(SimpleNamespace(files=[{"name": "b.png", "path": "/etc/passwd"}]), VISITOR)
+    assert path.exists() and tab._batches.get(KEY) is None
+    sessions.leave(KEY)
+    assert not path.exists()
 
 
 def test_a_batch_that_is_done_gives_its_place_to_no_other_one(sessions, tmp_path):

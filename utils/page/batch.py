@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -163,7 +163,17 @@ class Batches:
     def get(self, session_id: str) -> Batch | None:
         """The session's batch, as long as its files are kept."""
         batch = self._batches.get(session_id)
-        return batch if batch and batch.folder.exists() else None
+        return batch if batch and self._sessions.keeps(session_id, batch.folder) else None
+
+    @contextlib.contextmanager
+    def kept(self, session_id: str, batch: Batch) -> Iterator[None]:
+        """To write into the batch's folder. UserError, and nothing is left of it, if the session's batch is another one by then, or none."""
+        try:
+            yield
+        finally:
+            if self.get(session_id) is not batch:
+                self._sessions.drop_folder(session_id, batch.folder)
+                raise UserError("These files are not kept any more; choose them again.")
 
     def of(self, session_id: str, source: Path | None = None, results: Path | None = None) -> Batch:
         """The session's batch of these folders, or of uploads: the one that there is, or a new one. UserError while another one is being done."""
@@ -175,7 +185,7 @@ class Batches:
                 batch.check_idle()
             batch = Batch.within(self._sessions.new_folder(session_id))
             batch.source, batch.results = source, results
-            self._batches = {key: other for key, other in self._batches.items() if other.folder.exists()} | {session_id: batch}
+            self._batches = {key: other for key, other in self._batches.items() if self.get(key) is other} | {session_id: batch}
             return batch
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -29,7 +30,7 @@ from utils.page.server_folders import ServerFolders
 from utils.page.sessions import BATCH, Sessions, session_of
 from utils.page.settings_form import SettingsForm
 from utils.page.shared_sampler import SharedSampler
-from utils.page.upload_tree import received
+from utils.page.upload_tree import Upload, received
 from utils.pictures.formats import OUTPUT_FORMATS, format_named
 from utils.planning.errors import UserError
 
@@ -89,6 +90,7 @@ class BatchTab:
         controls = [self._process, self._cancel, self._clear, self._format, *places, *sources]
         listed = [self._about, self._prospect, *results, *controls]
 
+        self._zone.input(self._own, None, None, trigger_mode="multiple", **LIGHT)
         chosen = [self._zone.upload(self._receive, None, listed, trigger_mode="multiple", **LIGHT)]  # none may get lost
         named = [self._source.submit, self._source.blur, self._results.submit, self._results.blur]
         chosen.append(gr.on(named, self._name_folder, places, listed, **FOLLOWING))
@@ -124,19 +126,29 @@ class BatchTab:
 
     # ---- choosing ----
 
+    def _own(self, event: gr.EventData, request: gr.Request) -> None:
+        """Have what has arrived so far deleted with the session, which may end before all is there."""
+        with contextlib.suppress(UserError):  # said of all files, when they are there
+            self._taken(session_of(request, BATCH), event.files)
+
+    def _taken(self, key: str, files: Any) -> list[Upload]:
+        uploads = received(files, self._uploads_root)
+        for upload in uploads:
+            self._sessions.own_upload(key, upload.path)
+        return uploads
+
     def _receive(self, event: gr.EventData, request: gr.Request) -> Updates:
         key, notes = session_of(request, BATCH), _about_lost(event.lost)
         try:
-            uploads = received(event.files, self._uploads_root)
-            for upload in uploads:
-                self._sessions.own_upload(key, upload.path)
+            uploads = self._taken(key, event.files)
             batch = self._batches.of(key)
             with batch.receiving:
                 batch.check_idle()
-                try:
-                    batch.uploads.add(uploads)
-                except UserError as error:
-                    notes.append(explained(error))
+                with self._batches.kept(key, batch):
+                    try:
+                        batch.uploads.add(uploads)
+                    except UserError as error:
+                        notes.append(explained(error))
                 return self._listed(batch, notes)
         except UserError as error:
             return {self._about: "".join(map(markup.error, [*notes, explained(error)]))}
@@ -238,7 +250,9 @@ class BatchTab:
             yield self._shown(batch, WAITING)
             yield from self._followed(run, batch, key, stop)
             yield {self._status: markup.progress("Packing the results", None)}
-            yield {**self._shown(batch, self._said(run, batch, time.monotonic() - start)), **self._offered(batch)}
+            with self._batches.kept(key, batch):
+                offered = self._offered(batch)
+            yield {**self._shown(batch, self._said(run, batch, time.monotonic() - start)), **offered}
         except Exception as error:
             yield {self._status: markup.error(explained(error))}
         finally:

@@ -6,6 +6,7 @@ import gradio as gr
 
 from utils.page.upload_tree import MOST_FILES
 
+_TOLD_TOGETHER = 20  # files: what the server was not told of when the page is closed stays there for a day
 _HTML = """<div class="sr-drop" role="group" aria-label="Pictures for the batch">
   <p>Drop pictures or folders here, or</p>
   <p class="sr-drop-choices"><button type="button" data-for="batch-files">Choose files</button>
@@ -52,7 +53,7 @@ async function send(all) {
         return;
     }
     const files = [], lost = [];
-    let next = 0;
+    let next = 0, told = 0;
     const sendSome = async () => {
         while (next < chosen.length) {
             const {file, name} = chosen[next++];
@@ -60,6 +61,10 @@ async function send(all) {
                 if (!file) throw new Error("unreadable");
                 files.push({name, path: (await upload(file)).path});
             } catch { lost.push(name); }
+            if (files.length - told >= props.told_together) {
+                trigger("input", {files: files.slice(told)});
+                told = files.length;
+            }
             say(`Uploading: ${files.length + lost.length} of ${chosen.length}`);
         }
     };
@@ -89,5 +94,8 @@ element.addEventListener("drop", async event => {
 
 
 def drop_zone(elem_id: str) -> gr.HTML:
-    """Its `upload` event has files, as `uploads.received` takes them, and lost: the names of those that could not be uploaded."""
-    return gr.HTML(_HTML, js_on_load=_JS, most_files=MOST_FILES, elem_id=elem_id)
+    """Its `upload` event has files, as `upload_tree.received` takes them, and lost: the names of those that could not be uploaded.
+
+    Before that, some `input` events tell which files have arrived meanwhile.
+    """
+    return gr.HTML(_HTML, js_on_load=_JS, most_files=MOST_FILES, told_together=_TOLD_TOGETHER, elem_id=elem_id)

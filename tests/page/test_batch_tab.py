@@ -4,6 +4,7 @@ import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +24,7 @@ from utils.planning.errors import UserError
 
 VISITOR: Any = SimpleNamespace(session_hash="me")
 KEY = session_of(VISITOR, BATCH)
+RUNNING: Any = SimpleNamespace(is_followed=True, ended=Event())
 
 
 @pytest.fixture
@@ -78,11 +80,11 @@ def test_files_that_arrive_while_the_batch_is_done_are_refused_and_change_nothin
     dropped(tab, uploaded(tmp_path, "holiday/a.png"), "holiday/a.png")
     batch = batch_of(tab)
     root, results, late = batch.root, batch.out_folder, uploaded(tmp_path, "late.png")
-    batch.is_running = True
+    batch.run = RUNNING
     updates = dropped(tab, late, "late.png")
     assert "choose these files again when it has ended" in updates.pop(tab._about) and not updates
     assert (batch.root, batch.out_folder, len(batch.uploads.names)) == (root, results, 1)
-    batch.is_running = False
+    batch.run = None
     dropped(tab, late, "late.png")
     assert len(batch.uploads.names) == 2
     sessions.leave(KEY)
@@ -129,10 +131,10 @@ def test_a_batch_that_is_done_gives_its_place_to_no_other_one(sessions, tmp_path
     batches = Batches(sessions)
     batch = batches.of("me", tmp_path)
     assert batches.of("me", tmp_path) is batch and batches.of("they", tmp_path) is not batch
-    batch.is_running = True
+    batch.run = RUNNING
     with pytest.raises(UserError, match="when it has ended"):
         batches.of("me")
-    batch.is_running = False
+    batch.run = None
     assert batches.of("me") is not batch
     sessions.leave("me")
     assert batches.get("me") is None
@@ -152,3 +154,43 @@ def test_a_batch_is_neither_judged_nor_begun_while_files_are_put_into_it(tab, tm
         judged.result(60)
         begun.result(60)
     assert [file.status for file in batch.files.values()] == ["done", "done"]
+
+
+def test_a_run_that_is_cut_off_goes_on_to_its_next_tiles_and_counts_as_one_until_then(tab, shared, sessions, tmp_path):
+    dropped(tab, uploaded(tmp_path, "a.png"), "a.png")
+    batch, values = batch_of(tab), [part.value for part in tab._form.inputs]
+    looking, going_on = Event(), Event()
+
+    def get(stop: Any = None) -> Any:
+        if stop:
+            looking.set()
+            assert going_on.wait(20)
+        return sampler
+
+    sampler, shared.get = shared.get(), get
+    following = tab._run(VISITOR, "My files", "", "", "PNG", *values)
+    next(following)
+    assert looking.wait(20)
+    following.close()  # as the server does it
+    assert batch.is_running
+    said = tab._explain_no_run(VISITOR, "My files")[tab._status]
+    assert "the connection was cut" in said and "could not be started" not in said
+    assert "when it has ended" in dropped(tab, uploaded(tmp_path, "b.png"), "b.png")[tab._about]
+    first = batch.run
+    assert first
+
+    tab._begin(VISITOR)
+    with ThreadPoolExecutor(1) as thread:
+        again = thread.submit(lambda: list(tab._run(VISITOR, "My files", "", "", "PNG", *values)))
+        time.sleep(0.5)
+        assert batch.run is first and not first.ended.is_set()
+        going_on.set()
+        again.result(60)
+    assert first.ended.is_set() and not batch.is_running
+    assert [file.status for file in batch.files.values()] == ["done"]
+
+
+def test_a_run_that_the_server_did_not_take_is_said_not_to_have_been_started(tab, tmp_path):
+    dropped(tab, uploaded(tmp_path, "a.png"), "a.png")
+    tab._begin(VISITOR)
+    assert "could not be started" in tab._explain_no_run(VISITOR, "My files")[tab._status]

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from utils.jobs.inputs import Inputs, find_inputs
 from utils.jobs.report import Row, summarised, write_report
-from utils.page.batch_running import BatchFile
+from utils.page.batch_running import BatchFile, BatchRun
 from utils.page.batch_words import unbroken
 from utils.page.describing import duration
 from utils.page.sessions import Sessions
@@ -26,8 +26,8 @@ _NOT_REACHED = "Not done, for the batch was stopped before."
 class Batch:
     """folder: of this visitor, holds all that is kept of the batch. files, inputs: what `look` found, by names relative to `root`.
 
-    source: a folder of this computer to be done instead of the uploads. results: where they go instead of into `folder`. receiving: to be held
-    while files are put in, looked at or judged, for the next ones may come meanwhile.
+    source: a folder of this computer to be done instead of the uploads. results: where they go instead of into `folder`. run: the last go at it.
+    receiving: to be held while files are put in, looked at or judged, for the next ones may come meanwhile.
     """
 
     folder: Path
@@ -36,7 +36,7 @@ class Batch:
     results: Path | None = None
     files: dict[PurePosixPath, BatchFile] = field(default_factory=dict)
     inputs: Inputs | None = None
-    is_running: bool = False
+    run: BatchRun | None = None
     receiving: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
@@ -64,6 +64,11 @@ class Batch:
     def title(self) -> str:
         """What the whole is called: as the chosen folder, if there is one."""
         return "batch" if self.root == self.uploads.folder else self.root.name
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is being done, or its results are put together. A run that nobody follows any more goes on to its next tiles."""
+        return self.run is not None and (self.run.is_followed or not self.run.ended.is_set())
 
     def check_idle(self) -> None:
         """UserError while it is being done: with other files, names would be relative to another folder, and results would go into another one."""

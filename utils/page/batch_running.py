@@ -63,8 +63,8 @@ class BatchFile:
 class BatchRun:
     """One go at a batch. `thumbnails` is a folder in the one that holds all of the batch for the visitor.
 
-    begun: when it had the model, or None. before: how many others have the model before the next picture. message: why it ended early, for the
-    visitor, or empty. changes: counts whatever is to be seen.
+    is_followed: whether somebody waits for its end, to put its results together. begun: when it had the model, or None. before: how many others have
+    the model before the next picture. message: why it ended early, for the visitor, or empty. changes: counts whatever is to be seen.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class BatchRun:
         self._shared, self._inputs, self._out_folder, self._thumbnails, self._stop = shared, inputs, out_folder, thumbnails, stop
         self._files = {name: files[name] for name in inputs.names}
         self.ended = threading.Event()
+        self.is_followed = True
         self.begun: float | None = None
         self.before = 0
         self.message = ""

@@ -35,6 +35,7 @@ from utils.pictures.formats import OUTPUT_FORMATS, format_named
 from utils.planning.errors import UserError
 
 _EMPTY = "The files are listed here, and each row tells what becomes of its file."
+_CUT_OFF = "Stopped, for the connection was cut. What is done is kept."
 _PULSE = 0.3  # seconds between two looks at a batch
 _TABLE_PULSE = 1.0  # seconds between two tables while no file is finished
 _MOST_BATCHES = 8  # that go on side by side; they take turns with the model
@@ -238,7 +239,7 @@ class BatchTab:
     def _run(self, request: gr.Request, place: str, source: str, results: str, file_format: str, *values: Any) -> Iterator[Updates]:
         """A batch from waiting to its results; also when it is stopped, these are those that were done."""
         key = session_of(request, BATCH)
-        stop, start, batch = self._sessions.take_run(key), time.monotonic(), None
+        stop, start, run = self._sessions.take_run(key), time.monotonic(), None
         if stop is None:  # begun twice at once
             yield {self._status: gr.skip()}
             return
@@ -257,8 +258,8 @@ class BatchTab:
             yield {self._status: markup.error(explained(error))}
         finally:
             stop.set()
-            if batch:
-                batch.is_running = False
+            if run:
+                run.is_followed = False
 
     def _started(self, batch: Batch, stop: Event, overrides: dict[str, Any], options: JobOptions) -> BatchRun:
         def foresee() -> None:
@@ -266,10 +267,12 @@ class BatchTab:
             with batch.receiving:
                 look_ahead(batch, sampler, options)
 
+        if batch.run:
+            batch.run.ended.wait()  # it was stopped, but would still write the file that it was at
         with batch.receiving:
-            batch.is_running = True
             run = BatchRun(self._shared, batch.look(), batch.out_folder, batch.files, batch.thumbnails, stop)
-        run.start(overrides, options, foresee)
+            run.start(overrides, options, foresee)
+            batch.run = run
         return run
 
     def _followed(self, run: BatchRun, batch: Batch, key: str, stop: Event) -> Iterator[Updates]:
@@ -321,8 +324,11 @@ class BatchTab:
         return {self._status: markup.progress("Stopping", None), self._cancel: gr.Button(interactive=False)}
 
     def _explain_no_run(self, request: gr.Request, place: str) -> Updates:
-        self._sessions.run_stop(session_of(request, BATCH)).set()
-        return {self._status: markup.error(not_started()), **self._idle(request, place)}
+        key = session_of(request, BATCH)
+        stop, batch = self._sessions.run_stop(key), self._batches.get(key)
+        was_begun = stop.is_set() or (batch is not None and batch.is_running)
+        stop.set()
+        return {self._status: markup.notice(_CUT_OFF) if was_begun else markup.error(not_started()), **self._idle(request, place)}
 
     def _end(self, request: gr.Request, place: str) -> Updates:
         """The controls as they were, unless the batch was begun again meanwhile."""

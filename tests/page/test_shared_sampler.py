@@ -230,6 +230,27 @@ def test_a_switch_that_finds_the_line_full_is_refused_and_can_be_asked_for_again
     assert (shared.refusal, shared.get().settings.seed) == ("", 2)
 
 
+@pytest.mark.parametrize("part", ["_drop", "_try_out"])
+def test_whatever_goes_wrong_in_a_switch_nobody_waits_for_a_model_that_does_not_come(part, monkeypatch):
+    def break_down(shared: SharedSampler) -> None:
+        if part == "_drop":
+            shared._sampler = None
+        raise RuntimeError("the device is lost")
+
+    shared = loaded(made_of)
+    monkeypatch.setattr(SharedSampler, part, break_down)
+    shared.switch(OTHER)
+    settled(shared)
+    monkeypatch.undo()
+    if part == "_drop":
+        with pytest.raises(UserError, match=r"request [0-9a-f]{8}"):
+            shared.get()
+        assert shared.state.phase == "failed"
+        shared.switch(OTHER)
+        settled(shared)
+    assert shared.state.phase == "ready" and shared.get().settings.seed == 2
+
+
 def test_a_model_s_rate_is_not_that_of_the_next_one(monkeypatch):
     monkeypatch.setattr("utils.page.shared_sampler.work", lambda plan: plan)
     shared = loaded(made_of)

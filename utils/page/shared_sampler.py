@@ -142,8 +142,14 @@ class SharedSampler:
             self._switch_in_turn(settings)
         except Cancelled:
             pass
-        except UserError as error:  # too many wait for their turn already
-            self.refusal, self.wanted = explained(error), None
+        except Exception as error:  # too many wait for their turn already, or whatever it is: the page must not say "loading" for ever
+            reason = explained(error)
+            if self.state.phase == "loading":
+                self.state = LoadingState("failed", reason)
+            else:
+                self.refusal = reason
+            self.wanted = None
+            self._finished.set()
 
     def _switch_in_turn(self, settings: Settings) -> None:
         with self.turn(self.closing):

@@ -289,11 +289,15 @@ def test_the_table_shows_names_as_they_are_and_links_only_to_what_the_server_giv
     assert table(list(batch.files.values()), tmp_path / "elsewhere").count("<a ") == 0
 
 
-def test_a_row_shows_a_name_that_is_no_unicode(tmp_path):
+def test_a_row_shows_a_name_that_is_no_unicode_without_a_link_that_would_not_work(tmp_path):
     name = "caf\udce9.png"
-    file = BatchFile(PurePosixPath(name), tmp_path / name, status="done", output=tmp_path / name, thumbnail=tmp_path / name)
+    file = BatchFile(PurePosixPath(name), tmp_path / name, status="done", output=tmp_path / name, thumbnail=tmp_path / "copy.jpg")
     html = table([file], tmp_path)
-    assert html.encode() and "caf&#92;udce9.png" in html and "caf%E9.png" in html
+    assert html.encode() and "caf&#92;udce9.png" in html and "copy.jpg" in html and "<a " not in html
+    file.output = tmp_path / "café.png"
+    assert "caf%C3%A9.png" in table([file], tmp_path)
+    file.thumbnail = tmp_path / name
+    assert "<img" not in table([file], tmp_path)
 
 
 def test_of_a_long_list_what_matters_is_shown(tmp_path):

@@ -3,7 +3,7 @@
 import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from threading import Event
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +15,7 @@ from PIL import Image
 from utils.page import batch as batch_module
 from utils.page import upload_tree
 from utils.page.batch import Batch, Batches
+from utils.page.batch_running import BatchFile
 from utils.page.batch_tab import BatchTab
 from utils.page.server_folders import ServerFolders
 from utils.page.sessions import BATCH, Sessions, session_of
@@ -194,3 +195,13 @@ def test_a_run_that_the_server_did_not_take_is_said_not_to_have_been_started(tab
     dropped(tab, uploaded(tmp_path, "a.png"), "a.png")
     tab._begin(VISITOR)
     assert "could not be started" in tab._explain_no_run(VISITOR, "My files")[tab._status]
+
+
+def test_results_of_a_folder_whose_name_is_no_unicode_can_be_taken(tab, tmp_path):
+    batch, name = tab._batches.of(KEY, tmp_path / "caf\udce9"), PurePosixPath("a.png")
+    batch.out_folder.mkdir()
+    made = batch.out_folder / name
+    made.touch()
+    batch.files[name] = BatchFile(name, batch.root / name, "done", output=made)
+    button = tab._offered(batch)[tab._download]
+    assert Path(button.value["path"]).name == "caf\\udce9-upscaled.zip"

@@ -304,7 +304,7 @@ class BatchTab:
         updates: Updates = {self._gallery: gr.Gallery(small[:MOST_ROWS], visible=bool(small))}
         if batch.results is None:
             batch.report()
-            archive = batch.folder / f"{batch.title}-upscaled.zip"
+            archive = batch.folder / f"{printable(batch.title)}-upscaled.zip"
             members = {file.output.relative_to(batch.out_folder).as_posix(): file.output for file in made if file.output}
             pack(members | {name: batch.out_folder / name for name in (REPORT_CSV, REPORT_JSON)}, archive)
             updates[self._download] = gr.DownloadButton(f"Download all {len(made)}" if len(made) > 1 else "Download", value=archive, visible=True)

@@ -1,10 +1,10 @@
 """The table of a batch as HTML: a row for each file."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from utils.jobs.naming import printable
 from utils.page.batch_running import BatchFile
 from utils.page.describing import wide_by_high
 from utils.page.markup import text
@@ -37,16 +37,18 @@ def _rank(file: BatchFile) -> int:
 
 
 def address(path: Path) -> str:
-    """Where the server gives out a file of a visitor, seen from the page."""
-    return f"gradio_api/file={quote(os.fsencode(path.as_posix()))}"
+    """Where the server gives out a file of a visitor, seen from the page. Empty if its name is no Unicode, for which the server takes addresses."""
+    plain = path.as_posix()
+    return f"gradio_api/file={quote(plain)}" if printable(plain) == plain else ""
 
 
 def _row(file: BatchFile, served: Path) -> str:
     name = text(str(file.name))
-    image = f'<img src="{text(address(file.thumbnail))}" alt="Small copy of {name}" loading="lazy" decoding="sync">' if file.thumbnail else ""
-    if file.output and file.output.is_relative_to(served):
+    shown = file.thumbnail and address(file.thumbnail)
+    image = f'<img src="{text(shown)}" alt="Small copy of {name}" loading="lazy" decoding="sync">' if shown else ""
+    if file.output and file.output.is_relative_to(served) and (taken := address(file.output)):
         result = text(file.output.name)
-        name += f'<p class="result"><a href="{text(address(file.output))}" download="{result}">Download {result}</a></p>'
+        name += f'<p class="result"><a href="{text(taken)}" download="{result}">Download {result}</a></p>'
     cells = (
         ("status", _status(file)),
         ("pixels", text(" → ".join(wide_by_high(size) for size in (file.size, file.result_size) if size))),

@@ -240,7 +240,11 @@ def _parser() -> argparse.ArgumentParser:
         "--auth", metavar="USER:PASSWORD", help="ask for this login; @FILE names a file of such lines, which stays out of lists of processes"
     )
     parser.add_argument("--share", action="store_true", help="also serve it on the internet, through Gradio's service; needs --auth")
-    parser.add_argument("--insecure", action="store_true", help="allow --share and addresses that others can reach without a login")
+    parser.add_argument(
+        "--insecure",
+        action="store_true",
+        help="allow without a login: --share, addresses that others can reach, and any name for this page, as proxies pass on",
+    )
     parser.add_argument("--mcp", action="store_true", help="offer upscaling as a tool to language models, by the Model Context Protocol")
     parser.add_argument("--config", default=str(DEFAULT_CONFIG), help="settings file (default: the embedded model)")
     parser.add_argument(

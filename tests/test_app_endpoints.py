@@ -266,7 +266,7 @@ def test_nothing_that_was_shown_stays_in_memory_when_its_visitor_has_left(served
     page, holder = build_page(served[1]), StateHolder()
     holder.set_blocks(page)
     assert holder["visitor"].config_values
-    (leave,) = [event.fn for event in page.fns.values() if any(name == "unload" for _, name in event.targets)]
+    (leave,) = [event.fn for event in page.fns.values() if event.fn and any(name == "unload" for _, name in event.targets)]
     leave(SimpleNamespace(session_hash="visitor"))
     assert not holder["visitor"].config_values
 
@@ -398,6 +398,9 @@ def test_a_page_with_logins_answers_nobody_without(serve, tiny_config):
     with pytest.raises(urllib.error.HTTPError, match="401"):
         urllib.request.urlopen(f"{address}gradio_api/heartbeat/visitor")
     with closing(Client(address, **PATIENT, auth=("anna", "s:ecret"))) as client:
+        headers = {**client.headers, "Cookie": "; ".join(f"{name}={value}" for name, value in client.cookies.items())}
+        with urllib.request.urlopen(urllib.request.Request(f"{address}gradio_api/heartbeat/visitor", headers=headers)) as heart:
+            assert heart.read(1)
         assert "/upscale" in client.view_api(return_format="dict")["named_endpoints"]  # type: ignore[index]
 
 

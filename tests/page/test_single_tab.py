@@ -17,6 +17,7 @@ from utils.page.shared_sampler import LoadingState
 from utils.page.single_tab import SingleTab
 from utils.pictures.picture import Picture
 from utils.pictures.writing import save
+from utils.planning.errors import UserError
 
 VISITOR: Any = SimpleNamespace(session_hash="me")
 
@@ -69,3 +70,13 @@ def test_what_a_format_cannot_hold_is_said_whenever_it_is_chosen(tab, picture):
     views = ran(tab, picture, tab._run)[tab._views]
     said = [tab._convert(views, name)[tab._file_notes] for name in ("JPEG", "PNG", "JPEG")]
     assert "JPEG holds 8 bits" in said[0] and said == [said[0], "", said[0]]
+
+
+def test_what_is_sent_as_the_camera_s_picture_comes_to_our_reader_undecoded(tab, tmp_path):
+    path = tmp_path / "image.png"
+    save(Picture(np.random.default_rng(0).integers(0, 256, (40, 48, 1), dtype=np.uint8).repeat(3, -1), grey=True), path, {})
+    path.write_bytes(path.read_bytes()[:400])
+    sent: Any = SimpleNamespace(path=str(path), url=None, orig_name=path.name)
+    assert tab._photo.preprocess(sent) == str(path)
+    with pytest.raises(UserError, match="damaged"):
+        choose(path, tab._shared)

@@ -248,6 +248,8 @@ def test_a_folder_of_the_server_is_done_in_its_place_and_nothing_else_can_be_nam
     batch_page.get_by_role("radio", name="A folder of the server").check()
     source.fill("pictures")
     results.fill("results")
+    results.press("Enter")
+    expect(batch_page.locator("#batch-about")).to_contain_text("3 pictures")
     process(batch_page)
     expect(row(batch_page, "sub/beach.png")).to_contain_text("Done before", timeout=SLOWEST)
 

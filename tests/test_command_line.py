@@ -145,6 +145,15 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path, capsys, m
     assert main(words) == 0 and len(capsys.readouterr().out.split()) == 3
 
 
+@pytest.fixture
+def hears_ctrl_c():
+    """Programs in the background of a shell begin deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("hears_ctrl_c")
 def test_ctrl_c_is_summed_up_and_said_once(tmp_path, capsys, monkeypatch):
     for k in range(6):
         picture(tmp_path / f"{k}.png", (60, 70))

@@ -128,6 +128,18 @@ def test_what_has_arrived_goes_with_its_visitor_although_more_was_to_come(tab, s
     assert not path.exists()
 
 
+def test_folders_that_are_named_again_are_the_batch_that_was_done_there(sessions, tmp_path):
+    """Events may come out of their order: what a field held before may be heard of after the run that was begun with what it holds now."""
+    batches = Batches(sessions)
+    batch = batches.of("me", tmp_path, tmp_path / "results")
+    late = batches.of("me", tmp_path)
+    assert late is not batch and batches.get("me") is late
+    assert batches.of("me", tmp_path, tmp_path / "results") is batch and batches.get("me") is batch
+    assert batches.of("me", tmp_path) is late
+    sessions.leave("me")
+    assert batches.of("me", tmp_path) is not late
+
+
 def test_a_batch_that_is_done_gives_its_place_to_no_other_one(sessions, tmp_path):
     batches = Batches(sessions)
     batch = batches.of("me", tmp_path)

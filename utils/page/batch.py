@@ -158,17 +158,16 @@ class Batch:
 
 
 class Batches:
-    """The batch that each session works with: the same one for events of a browser that come at the same time."""
+    """The batch that each session works with: the same one for events of a browser that come at the same time, or not in their order."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._batches: dict[str, Batch] = {}
+        self._batches: dict[str, list[Batch]] = {}  # the one it works with is the last
         self._lock = threading.Lock()
 
     def get(self, session_id: str) -> Batch | None:
         """The session's batch, as long as its files are kept."""
-        batch = self._batches.get(session_id)
-        return batch if batch and self._sessions.keeps(session_id, batch.folder) else None
+        return next(reversed(self._kept(session_id)), None)
 
     @contextlib.contextmanager
     def kept(self, session_id: str, batch: Batch) -> Iterator[None]:
@@ -181,17 +180,25 @@ class Batches:
                 raise UserError("These files are not kept any more; choose them again.")
 
     def of(self, session_id: str, source: Path | None = None, results: Path | None = None) -> Batch:
-        """The session's batch of these folders, or of uploads: the one that there is, or a new one. UserError while another one is being done."""
+        """The session's batch of these folders, or of uploads: the one that there is, also if another one was named since, or a new one.
+
+        UserError while another one is being done.
+        """
         with self._lock:
-            batch = self.get(session_id)
-            if batch and (batch.source, batch.results) == (source, results):
-                return batch
-            if batch:
-                batch.check_idle()
-            batch = Batch.within(self._sessions.new_folder(session_id))
-            batch.source, batch.results = source, results
-            self._batches = {key: other for key, other in self._batches.items() if self.get(key) is other} | {session_id: batch}
+            kept = self._kept(session_id)
+            batch = next((batch for batch in kept if (batch.source, batch.results) == (source, results)), None)
+            if kept and kept[-1] is not batch:
+                kept[-1].check_idle()
+            if batch is None:
+                batch = Batch.within(self._sessions.new_folder(session_id))
+                batch.source, batch.results = source, results
+            self._batches = {key: found for key in self._batches if (found := self._kept(key))}
+            self._batches[session_id] = [*(other for other in kept if other is not batch), batch]
             return batch
+
+    def _kept(self, session_id: str) -> list[Batch]:
+        """The session's batches whose files are kept."""
+        return [batch for batch in self._batches.get(session_id, []) if self._sessions.keeps(session_id, batch.folder)]
 
 
 def _counted(number: int, what: str) -> str:

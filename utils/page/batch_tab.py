@@ -163,7 +163,7 @@ class BatchTab:
             if named is before:
                 return {self._about: gr.skip()}
             with named.receiving:
-                return self._listed(named, [])
+                return {self._about: gr.skip()} if named.is_running else self._listed(named, [])
         except UserError as error:
             return {self._about: markup.error(explained(error)), self._table: ""}
 

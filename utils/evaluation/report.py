@@ -26,7 +26,7 @@ from utils.evaluation.plots import box_plot, gain_plot
 from utils.evaluation.summary import Gain, Spread, folders, gain, gains, ranked, spread, summary
 from utils.jobs.naming import printable
 from utils.jobs.output_folder import make_folder
-from utils.pictures.whole_files import write_whole
+from utils.pictures.whole_files import begins_with, write_whole
 from utils.planning.errors import UserError
 
 HERE = Path(__file__).parent
@@ -58,7 +58,7 @@ def check_targets(folder: Path) -> None:
         raise UserError(f"{folder} is a file; name a folder for the report.")
     for name, mark in MARKS.items():
         path = folder / name
-        if os.path.lexists(path) and not _begins_with(path, mark):
+        if os.path.lexists(path) and not begins_with(path, mark):
             raise UserError(f"{path} was not made by this program and is not replaced; name another folder.")
 
 
@@ -258,11 +258,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 8) if math.isfinite(value) else str(value)
     return value
-
-
-def _begins_with(path: Path, mark: bytes) -> bool:
-    try:
-        with path.open("rb") as stream:
-            return stream.read(len(mark)) == mark
-    except OSError:
-        return False

@@ -16,7 +16,7 @@ from utils import VERSION
 from utils.planning.arguments import OneLineParser, show_any_name
 from utils.planning.checked_settings import make_settings, parse_assignments
 from utils.planning.errors import UserError
-from utils.planning.settings import DOTTED_NAMES, OPTIONS, value_of
+from utils.planning.settings import DOTTED_NAMES, OPTIONS, hindrance, turned_on, value_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,11 +124,9 @@ def _idle(name: str, settings: Settings, has_text: bool) -> str:
     if rules["needs_text"] and not has_text:
         return "with this model, which has no text conditioning"
     values = {other: value_of(settings, dotted) for other, dotted in DOTTED_NAMES.items()}
-    values |= {other["turns_on"]: True for key, other in OPTIONS.items() if other["turns_on"] and values[key]}
-    for other, wanted in rules["needs"].items():
-        if values[other] not in wanted:
-            return f"with {other}={str(values[other]).lower()}"
-    return ""
+    values |= turned_on(settings)
+    other = hindrance(last, values)
+    return f"with {other}={str(values[other]).lower()}" if other else ""
 
 
 def _load(make: type[InvSamplerSR], settings: Settings) -> InvSamplerSR:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.jobs.naming import printable
-from utils.pictures.whole_files import write_whole
+from utils.pictures.whole_files import begins_with, write_whole
 from utils.planning.errors import UserError
 
 REPORT_JSON, REPORT_CSV = "report.json", "report.csv"
@@ -80,16 +80,8 @@ def check_report(out_folder: Path) -> None:
     """UserError if a report in `out_folder` would replace a file that is something else."""
     for name, beginning in _BEGINNINGS.items():
         path = out_folder / name
-        if path.is_file() and not _begins_with(path, beginning):
+        if path.is_file() and not begins_with(path, beginning):
             raise UserError(f"{path} was not made by this program and is not replaced; name another folder for the results.")
-
-
-def _begins_with(path: Path, beginning: bytes) -> bool:
-    try:
-        with path.open("rb") as stream:
-            return stream.read(len(beginning)) == beginning
-    except OSError:
-        return False
 
 
 def write_report(rows: Sequence[Row], summary: Summary, root: Path, out_folder: Path) -> None:

@@ -18,7 +18,7 @@ from utils.planning.errors import UserError
 from utils.planning.plan import check_model_can
 from utils.planning.presets import DECIDED, PRESETS, preset_of, preset_values
 from utils.planning.schedule import PUBLISHED, timesteps_for
-from utils.planning.settings import AUTO, BASICS, DOTTED_NAMES, OFFERED, OPTIONS, Settings, leaves, matters, value_of
+from utils.planning.settings import AUTO, BASICS, DOTTED_NAMES, OFFERED, OPTIONS, Settings, leaves, matters, turned_on, value_of
 
 _FEW = 4  # values that are shown at once
 _WIDEST_SLIDER = 100  # a range of more than that is typed
@@ -284,8 +284,7 @@ class SettingsForm:
 
 def _as_shown(settings: Settings) -> Settings:
     """The same settings in the way the form has them: what is on together with another setting shows below that one."""
-    on = {rules["turns_on"]: True for name, rules in OPTIONS.items() if rules["turns_on"] and value_of(settings, DOTTED_NAMES[name])}
-    return with_overrides(settings, on)
+    return with_overrides(settings, turned_on(settings))
 
 
 def _shown_values(settings: Settings) -> dict[str, Any]:

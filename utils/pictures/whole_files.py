@@ -45,6 +45,15 @@ def write_whole(
             part.unlink(missing_ok=True)
 
 
+def begins_with(path: Path, beginning: bytes) -> bool:
+    """Whether there is a file that can be read and begins like this, by which a program knows its own."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(beginning)) == beginning
+    except OSError:
+        return False
+
+
 def _name_new(part: Path, path: Path) -> None:
     """Give the file its name unless something has that name; FileExistsError if so. It may keep its old name, too."""
     try:

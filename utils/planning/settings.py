@@ -357,4 +357,19 @@ OFFERED = tuple(name for name, rules in OPTIONS.items() if rules["section"])
 
 def matters(name: str, values: Mapping[str, Any]) -> bool:
     """Whether a setting can change results when the others have `values`; all by last names."""
-    return all(values[other] in wanted and matters(other, values) for other, wanted in OPTIONS[name]["needs"].items())
+    return not hindrance(name, values)
+
+
+def hindrance(name: str, values: Mapping[str, Any]) -> str:
+    """The setting whose value keeps this one from changing results, or nothing; all by last names."""
+    for other, wanted in OPTIONS[name]["needs"].items():
+        if values[other] not in wanted:
+            return other
+        if further := hindrance(other, values):
+            return further
+    return ""
+
+
+def turned_on(settings: Settings) -> dict[str, bool]:
+    """The settings, by last names, that count as on because others are on that turn them on."""
+    return {rules["turns_on"]: True for name, rules in OPTIONS.items() if rules["turns_on"] and value_of(settings, DOTTED_NAMES[name])}

@@ -515,19 +515,19 @@ def test_of_two_formats_asked_for_at_once_the_last_one_is_offered(open_page, pic
 
 
 def test_what_a_session_uploaded_and_made_is_deleted_when_it_ends(open_page, page_files, picture, tmp_path):
-    mine = tmp_path / "mine.png"
+    leaving = tmp_path / "leaving.png"
     with Image.open(picture) as image:
-        image.crop((0, 0, 70, 64)).save(mine)
-    choose(open_page, mine)
+        image.crop((0, 0, 70, 64)).save(leaving)
+    choose(open_page, leaving)
     expect(open_page.locator("#about")).to_contain_text("280 × 256")
     open_page.get_by_role("button", name="Process").click()
     expect(open_page.locator("#status")).to_contain_text("Done in", timeout=SLOWEST)
-    assert sorted(path.name for path in page_files.rglob("mine*")) == ["mine.png", "mine_x4.png"]
+    assert sorted(path.name for path in page_files.rglob("leaving*")) == ["leaving.png", "leaving_x4.png"]
     open_page.close()
     deadline = time.monotonic() + 10
-    while list(page_files.rglob("mine*")) and time.monotonic() < deadline:
+    while list(page_files.rglob("leaving*")) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert list(page_files.rglob("mine*")) == []
+    assert list(page_files.rglob("leaving*")) == []
 
 
 def test_a_visitor_sees_nothing_of_another_one_whose_files_go_with_him(browser, open_page, address, picture):

@@ -96,6 +96,39 @@ def test_the_second_half_of_a_double_click_does_not_begin_again_what_the_first_s
     expect(status).to_contain_text("Stopped")
 
 
+ANSWERING = 3_000  # milliseconds
+
+
+def answer_slowly(page: Page) -> None:
+    """Answers to single requests come late; what a run says meanwhile does not."""
+    page.evaluate(
+        """milliseconds => {
+            const ask = window.fetch;
+            window.fetch = async (...request) => {
+                const answer = await ask(...request);
+                const single = String(request[0].url ?? request[0]).includes("/run/");
+                if (single) await new Promise(resolve => setTimeout(resolve, milliseconds));
+                return answer;
+            };
+        }""",
+        ANSWERING,
+    )
+
+
+def test_stopping_is_not_the_last_word_where_the_answer_to_the_click_is_slow(runnable):
+    start, stop, status, _ = runnable
+    HeldSampler.gate.clear()
+    start.click()
+    expect(stop).to_be_visible()
+    expect(status).not_to_contain_text("Waiting")
+    answer_slowly(stop.page)
+    stop.click()
+    HeldSampler.gate.set()
+    expect(start).to_be_enabled()
+    start.page.wait_for_timeout(ANSWERING)
+    expect(status).not_to_contain_text("Stopping")
+
+
 @pytest.fixture
 def compared(open_page: Page, picture: Path) -> Page:
     """With a result in it."""

@@ -47,6 +47,19 @@ def test_the_negative_side_of_guidance_learns_blurred_targets(recipe, photo):
     assert roughness[1] < 0.6 * roughness[0]
 
 
+def test_crops_of_reduced_photos_show_up_to_twice_as_much(recipe):
+    """Seen in how steep a slope is; only a photo as small as a crop with its margin stays as it is."""
+    recipe = replace(recipe, crop=32, batch=16, clean_share=1.0, negative_share=0.0, smallest_size=0.5)
+    slope = np.broadcast_to(np.arange(220, dtype=np.uint8)[:, None, None], (220, 220, 3))
+    for photo, least, most in ((slope, 1, 2), (slope[:96, :96], 1, 1)):
+        target = EmbeddedBatches([photo], recipe)[0].target
+        steps = 255 * (target.diff(dim=-1).abs().mean((1, 2, 3)) + target.diff(dim=-2).abs().mean((1, 2, 3)))
+        assert least - 0.01 < steps.min() and steps.max() < most + 0.01
+        assert steps.max() - steps.min() > 0.6 * (most - least)
+    untouched = EmbeddedBatches([slope], replace(recipe, smallest_size=1.0))[0].target
+    assert ((255 * untouched).round() - 255 * untouched).abs().max() < 1e-4
+
+
 def test_schedules_follow_the_recipe(recipe, photo):
     batches = EmbeddedBatches([photo], recipe)
     drawn = [(tuple(b.timesteps), b.steps) for b in (batches[k] for k in range(60))]

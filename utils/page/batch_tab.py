@@ -25,7 +25,7 @@ from utils.page.clock import WAITING
 from utils.page.describing import COMES_WITH_THE_MODEL, duration
 from utils.page.drop_zone import drop_zone
 from utils.page.errors import explained, not_started
-from utils.page.events import FOLLOWING, LIGHT, Updates
+from utils.page.events import FOLLOWING, LIGHT, Updates, stop_on, stopped
 from utils.page.server_folders import ServerFolders
 from utils.page.sessions import BATCH, Sessions, session_of
 from utils.page.settings_form import SettingsForm
@@ -111,7 +111,7 @@ class BatchTab:
         for event in (*chosen, ended):
             self.describe_after(event)
         gr.on([self._format.change, *form.changes], **self._describing, **FOLLOWING)
-        self._cancel.click(self._stop, None, [self._status, self._cancel], **LIGHT)
+        stop_on(self._cancel, self._stop, self._status)
 
     def describe_after(self, event: Any) -> None:
         """Say again what comes out, after an event that may change it."""
@@ -320,8 +320,7 @@ class BatchTab:
         }
 
     def _stop(self, request: gr.Request) -> Updates:
-        self._sessions.run_stop(session_of(request, BATCH)).set()
-        return {self._status: markup.progress("Stopping", None), self._cancel: gr.Button(interactive=False)}
+        return stopped(self._sessions.run_stop(session_of(request, BATCH)), self._status)
 
     def _explain_no_run(self, request: gr.Request, place: str) -> Updates:
         key = session_of(request, BATCH)

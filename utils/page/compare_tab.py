@@ -19,7 +19,7 @@ from utils.page.clock import WAITING, Clock
 from utils.page.contact_sheet import WIDTH, Column, at_place, contact_sheet, fitted
 from utils.page.display import display_size, displayed, save_copy
 from utils.page.errors import explained, not_started
-from utils.page.events import FOLLOWING, LIGHT, Updates
+from utils.page.events import FOLLOWING, LIGHT, Updates, stop_on, stopped
 from utils.page.place import PlacePicker
 from utils.page.running import LOOK_SIDE, Finished, News, quick_look, upscale
 from utils.page.scripts import ZOOM
@@ -99,7 +99,7 @@ class CompareTab:
         # Cancelling counts as failure; both of these come when the browser is done with it, and only then can it start another run.
         run.failure(self._explain_no_run, None, [self._status, *buttons], **LIGHT)
         run.then(self._end, None, buttons, **LIGHT)
-        self._cancel.click(self._stop, None, [self._status, self._cancel], cancels=run, **LIGHT)
+        stop_on(self._cancel, self._stop, self._status, [run])
 
     # ---- choosing ----
 
@@ -249,8 +249,7 @@ class CompareTab:
         return {self._status: said, **self._form.showing(with_overrides(self._shared.settings, compared[number - 1]))}
 
     def _stop(self, request: gr.Request) -> Updates:
-        self._sessions.run_stop(session_of(request, COMPARISON)).set()
-        return {self._status: markup.progress("Stopping", None), self._cancel: gr.Button(interactive=False)}
+        return stopped(self._sessions.run_stop(session_of(request, COMPARISON)), self._status)
 
     def _explain_no_run(self, request: gr.Request) -> Updates:
         stop = self._sessions.run_stop(session_of(request, COMPARISON))

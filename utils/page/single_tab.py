@@ -18,7 +18,7 @@ from utils.page.clock import WAITING, Clock
 from utils.page.describing import wide_by_high
 from utils.page.display import comparison, display_size, progress_uri
 from utils.page.errors import explained, not_started
-from utils.page.events import FOLLOWING, LIGHT, Updates
+from utils.page.events import FOLLOWING, LIGHT, Updates, stop_on, stopped
 from utils.page.place import PlacePicker, Spot
 from utils.page.running import Advanced, Finished, News, quick_look, upscale
 from utils.page.sessions import Sessions, session_of
@@ -144,7 +144,7 @@ class SingleTab:
             # Cancelling counts as failure; both of these come when the browser is done with it, and only then can it start another run.
             runs[-1].failure(self._explain_no_run, self._views, results + buttons, **LIGHT)
             self.describe_after(runs[-1].then(self._end, None, buttons, **LIGHT))
-        self._cancel.click(self._stop, None, [self._status, self._cancel], cancels=runs, **LIGHT)
+        stop_on(self._cancel, self._stop, self._status, runs)
         self._view.input(self._switch, [self._views, self._view], results, **FOLLOWING)
         self._format.input(
             self._convert,
@@ -334,8 +334,7 @@ class SingleTab:
         }
 
     def _stop(self, request: gr.Request) -> Updates:
-        self._sessions.run_stop(session_of(request)).set()
-        return {self._status: markup.progress("Stopping", None), self._cancel: gr.Button(interactive=False)}
+        return stopped(self._sessions.run_stop(session_of(request)), self._status)
 
     def _explain_no_run(self, request: gr.Request, views: Views) -> Updates:
         stop = self._sessions.run_stop(session_of(request))

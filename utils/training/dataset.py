@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from utils.evaluation.picture_sets import find_tree, read
 from utils.models.conditioning import CLEAN, DEGRADED
 from utils.pictures.colour_profiles import to_srgb
-from utils.pictures.degradations import Degradation, blur, degrade, draw_degradation, gaussian_kernel
+from utils.pictures.degradations import Degradation, blur, degrade, draw_degradation, gaussian_kernel, resize
 from utils.pictures.tensors import full_scale
 from utils.planning.errors import UserError
 from utils.training.recipe import EmbeddedRecipe, Recipe
@@ -87,7 +87,7 @@ class TrainingBatches(Dataset[Batch]):
 
     def _sample(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
         recipe = self.recipe
-        window = cut_window(self.photos[int(rng.integers(len(self.photos)))], recipe.crop + 2 * MARGIN, rng)
+        window = cut_window(self.photos[int(rng.integers(len(self.photos)))], recipe.crop + 2 * MARGIN, rng, recipe.smallest_size)
         # The crop does not sit in the middle of the window, so that JPEG's blocks fall anywhere.
         top, left = recipe.scale * rng.integers(MARGIN // 2 // recipe.scale, 3 * MARGIN // 2 // recipe.scale + 1, size=2)
         lq = degrade(window, draw_degradation(rng, recipe.scale, recipe.clean_share, recipe.degradations), rng)
@@ -140,13 +140,19 @@ def validation_pairs(photos: Sequence[np.ndarray], recipe: Recipe, how: Degradat
     return pairs
 
 
-def cut_window(photo: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
-    """A random square of `side` pixels, turned and mirrored at random, float32 in [0,1]."""
-    top, left = (rng.integers(length - side + 1) for length in photo.shape[:2])
-    window = np.rot90(crop(photo, top, left, side), int(rng.integers(4)))
+def cut_window(photo: np.ndarray, side: int, rng: np.random.Generator, smallest_size: float = 1.0) -> np.ndarray:
+    """A random square of `side` pixels, turned and mirrored at random, float32 in [0,1].
+
+    It is cut from the photo reduced to a random size between `smallest_size` (as far as its shorter side stays at least `side`) and 1: the smaller,
+    the more detail a pixel has to show.
+    """
+    seen = side if smallest_size == 1 else min(round(side / rng.uniform(smallest_size, 1)), *photo.shape[:2])
+    top, left = (rng.integers(length - seen + 1) for length in photo.shape[:2])
+    window = np.rot90(crop(photo, top, left, seen), int(rng.integers(4)))
     if rng.random() < 0.5:
         window = window[:, ::-1]
-    return window.astype(np.float32) / 255
+    window = window.astype(np.float32) / 255
+    return window if seen == side else np.clip(resize(window, (side, side)), 0, 1)
 
 
 def crop(picture: np.ndarray, top: int, left: int, side: int) -> np.ndarray:

@@ -31,6 +31,7 @@ class Recipe:
     minutes: float | None = None  # ... or after this much training time, whichever comes first
     batch: int = 32  # of each process
     crop: int = 64
+    smallest_size: float = 1.0  # photos are reduced to a random size between this and 1 before a crop is cut from them; 1 leaves them as they are
     scale: int = 4
     clean_share: float = 0.5  # of the low-resolution crops: bicubic reduction and nothing else
     degradations: str = "varied"  # of the other crops: a name of DEGRADATIONS
@@ -145,6 +146,7 @@ def _check(recipe: Recipe) -> None:
         _require(getattr(recipe, name) > 0, name, "must be above 0")
     for name in ("minutes", "patience", "checkpoint_steps"):
         _require(getattr(recipe, name) is None or getattr(recipe, name) > 0, name, "must be above 0, or null")
+    _require(0 < recipe.smallest_size <= 1, "smallest_size", "must be above 0 and at most 1")
     _require(0 <= recipe.ema_decay < 1, "ema_decay", "must be at least 0 and below 1")
     _require(recipe.precision in PRECISIONS, "precision", f"must be one of {', '.join(PRECISIONS)}")
     _require(recipe.degradations in DEGRADATIONS, "degradations", f"must be one of {', '.join(DEGRADATIONS)}")

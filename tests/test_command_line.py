@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from sampler_invsr import DEFAULT_CONFIG, InvSamplerSR
 from tests.conftest import PIPELINE_TINY, PROJECT
 from utils import VERSION
 from utils.jobs import command_line
+from utils.jobs.report import Row
 
 MODEL = [
     f"sd_pipe.params.pretrained_model_name_or_path={PIPELINE_TINY}",
@@ -131,14 +133,14 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path, capsys, m
     for name in "abc":
         picture(tmp_path / f"{name}.png", (16, 18))
     words = ["-i", str(tmp_path), "-o", str(tmp_path / "out"), *MODEL]
-    show = command_line._print_row
+    show = command_line._Progress.on_row
 
-    def interrupt(row):
-        show(row)
+    def interrupt(progress, row):
+        show(progress, row)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(command_line, "_print_row", interrupt)
+        patch.setattr(command_line._Progress, "on_row", interrupt)
         assert main(words) == 130
     assert "The same command again goes on" in capsys.readouterr().err and (tmp_path / "out" / "a.png").exists()
     assert not list((tmp_path / "out").glob(".*"))
@@ -157,7 +159,7 @@ def hears_ctrl_c():
 def test_ctrl_c_is_summed_up_and_said_once(tmp_path, capsys, monkeypatch):
     for k in range(6):
         picture(tmp_path / f"{k}.png", (60, 70))
-    monkeypatch.setattr(command_line, "_print_row", lambda row: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(command_line._Progress, "on_row", lambda progress, row: signal.raise_signal(signal.SIGINT))
     assert main(["-i", str(tmp_path), "-o", str(tmp_path / "out"), *MODEL]) == 130
     summary, last = capsys.readouterr().err.splitlines()
     written = len(list((tmp_path / "out").glob("*.png")))
@@ -289,12 +291,40 @@ def test_settings_may_stand_anywhere(tmp_path):
     assert main(["seed=7", "-i", str(source), *MODEL[:2], "-o", str(tmp_path / "out"), *MODEL[2:]]) == 0
 
 
-def test_the_bar_counts_tiles_also_after_a_picture_that_failed_midway(monkeypatch):
-    bars = []
-    monkeypatch.setattr("tqdm.tqdm", lambda **options: bars.append(Bar(options["total"])) or bars[-1])
-    calls = [(1, 4), (2, 4), (2, 2), (1, 3), (2, 3), (3, 3)]  # a picture of 4 tiles fails after 2, one of 2 and one of 3 follow
-    command_line._with_progress_bar(lambda on_progress: [on_progress(*call, None) for call in calls])
-    assert (bars[0].n, bars[0].total) == (7, 9)
+def test_the_bar_goes_once_from_the_first_picture_to_the_last_whatever_becomes_of_them(monkeypatch, tmp_path):
+    """The second fails midway, the third is done already; a picture is written while the next one is computed."""
+    bar = Bar(4)
+    monkeypatch.setattr("tqdm.tqdm", lambda **options: bar)
+    progress, seen = command_line._Progress(tmp_path, 4), []
+    first, second, third, last = (tmp_path / "sub" / f"{name}.png" for name in "abcd")
+    for call in (
+        *((progress.on_tile, first, done, 4, None) for done in (2, 4)),
+        (progress.on_tile, second, 1, 4, None),
+        (progress.on_row, Row(first, tmp_path / "out" / "a.png", "done", 1.0, "")),
+        (progress.on_row, Row(second, None, "failed", 1.0, "b.png cannot be read.")),
+        (progress.on_row, Row(third, tmp_path / "out" / "c.png", "skipped", 0.0, "")),
+        (progress.on_tile, last, 1, 1, None),
+        (progress.on_row, Row(last, tmp_path / "out" / "d.png", "done", 1.0, "The colours are new.")),
+    ):
+        call[0](*call[1:])
+        seen.append((bar.n, bar.said))
+    assert seen == [
+        (0.5, "picture 1 of 4, tile 2 of 4 "),
+        (1, "picture 1 of 4, tile 4 of 4 "),
+        *[(1.25, "picture 2 of 4, tile 1 of 4 ")] * 2,
+        (2, "picture 2 of 4, tile 1 of 4 "),
+        (3, "picture 2 of 4, tile 1 of 4 "),
+        *[(4, "picture 4 of 4, tile 1 of 1 ")] * 2,
+    ]
+    sub = Path("sub")
+    assert bar.lines == [
+        str(tmp_path / "out" / "a.png"),
+        f"failed: {sub / 'b.png'}: cannot be read.",
+        str(tmp_path / "out" / "c.png"),
+        f"note: {sub / 'c.png'}: Already done, unchanged.",
+        str(tmp_path / "out" / "d.png"),
+        f"note: {sub / 'd.png'}: The colours are new.",
+    ]
 
 
 def test_the_bar_of_downloads_follows_the_bytes(monkeypatch):
@@ -310,13 +340,13 @@ class Bar:
     """As much of tqdm as is used."""
 
     def __init__(self, total):
-        self.n, self.total = 0, total
+        self.n, self.total, self.said, self.lines = 0, total, "", []
 
-    def __enter__(self):
-        return self
+    def set_description_str(self, words, refresh):
+        self.said = words
 
-    def __exit__(self, *exception):
-        pass
+    def write(self, line, file):
+        self.lines.append(line)
 
     def update(self, count):
         self.n += count

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from utils import VERSION
 from utils.planning.arguments import OneLineParser, show_any_name
@@ -21,7 +21,7 @@ from utils.planning.settings import DOTTED_NAMES, OPTIONS, hindrance, turned_on,
 if TYPE_CHECKING:
     import numpy as np
 
-    from sampler_invsr import InvSamplerSR, OnProgress
+    from sampler_invsr import InvSamplerSR
     from utils.jobs.report import Row, Summary
     from utils.planning.settings import Settings
 
@@ -110,8 +110,10 @@ def _upscale_paths(make: type[InvSamplerSR], options: argparse.Namespace) -> int
         if not inputs.alone:
             _print_summary(summary, options.output)
 
-    watcher = Watcher(on_row=_print_row, on_end=on_end)
-    _with_progress_bar(lambda on_progress: sampler.inference(options.input, options.output, options.bs, on_progress, watcher=watcher, **how))
+    i, n = how["shard"]
+    with _Progress(inputs.root, len(inputs.names[i - 1 :: n])) as progress:
+        watcher = Watcher(progress.on_tile, progress.on_row, on_end)
+        sampler.inference(options.input, options.output, options.bs, watcher=watcher, **how)
     return 3 if any(summary.failed or summary.unreported for summary in ends) else 0
 
 
@@ -155,17 +157,6 @@ def _job_options(options: argparse.Namespace) -> dict[str, Any]:
     return asdict(chosen)
 
 
-def _print_row(row: Row) -> None:
-    """The result on stdout, what is to be known of it on stderr, beside the bar."""
-    from tqdm import tqdm
-
-    if row.output:
-        tqdm.write(str(row.output), file=sys.stdout)
-        sys.stdout.flush()  # for whoever reads along in a pipe
-    if sentences := " ".join(filter(None, ("Already done, unchanged." if row.status == "skipped" else "", row.message))):
-        tqdm.write(f"{'note' if row.output else 'failed'}: {row.input.name}: {sentences}", file=sys.stderr)
-
-
 def _print_summary(summary: Summary, folder: str) -> None:
     from tqdm import tqdm
 
@@ -177,24 +168,43 @@ def _print_summary(summary: Summary, folder: str) -> None:
         tqdm.write(f"The job ended early: {summary.stopped} The same command again goes on from there.", file=sys.stderr)
 
 
-def _with_progress_bar(work: Callable[[OnProgress], Any]) -> Any:
-    """work(on_progress) under a bar over all tiles of all pictures, on a terminal only."""
-    from threading import get_ident
+class _Progress:
+    """How far a job is: a bar over its pictures, on a terminal only, and lines about each that is done."""
 
-    from tqdm import tqdm
+    def __init__(self, root: Path, pictures: int) -> None:
+        """root: what their names are to be read from."""
+        from tqdm import tqdm
 
-    counted: dict[int, int] = {}  # tiles done of the picture that each thread is at
-    with tqdm(unit="tile", total=0, disable=None) as bar:
+        self._root, self._settled = root, 0
+        self._begun: dict[Path, float] = {}  # how much of each is done
+        self._bar = tqdm(total=pictures, disable=None, bar_format="{percentage:3.0f}%|{bar}| {desc}[{elapsed}<{remaining}]")
 
-        def on_progress(done: int, total: int, preview: np.ndarray) -> None:
-            before = counted.get(get_ident(), 0)
-            if done <= before or before == 0:  # the next picture, also where the last one failed midway
-                before = 0
-                bar.total += total
-            bar.update(done - before)
-            counted[get_ident()] = done if done < total else 0
+    def __enter__(self) -> Self:
+        return self
 
-        return work(on_progress)
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def on_tile(self, path: Path, done: int, total: int, preview: np.ndarray) -> None:
+        self._begun[path] = done / total
+        which = f"picture {self._settled + len(self._begun)} of {self._bar.total}, " if self._bar.total > 1 else ""
+        self._bar.set_description_str(f"{which}tile {done} of {total} ", refresh=False)
+        self._move()
+
+    def on_row(self, row: Row) -> None:
+        """The result on stdout, what is to be known of it on stderr."""
+        self._settled += 1
+        self._begun.pop(row.input, None)
+        self._move()
+        if row.output:
+            self._bar.write(str(row.output), file=sys.stdout)
+            sys.stdout.flush()  # for whoever reads along in a pipe
+        if sentences := " ".join(filter(None, ("Already done, unchanged." if row.status == "skipped" else "", row.message))):
+            name, sentences = row.input.relative_to(self._root), sentences.removeprefix(f"{row.input.name} ")
+            self._bar.write(f"{'note' if row.output else 'failed'}: {name}: {sentences}", file=sys.stderr)
+
+    def _move(self) -> None:
+        self._bar.update(self._settled + sum(self._begun.values()) - self._bar.n)
 
 
 def _download_bar() -> Callable[[int, int], None]:

@@ -432,13 +432,34 @@ def test_a_quick_look_leaves_the_result_where_one_click_brings_it_back(open_page
     open_page.get_by_role("radio", name="Quick look").check()
     expect(status).to_contain_text("A quick look at 128 × 64 pixels")
 
-    WatchedSampler.gate.clear()
-    open_page.get_by_role("button", name="Quick look").click()
-    expect(open_page.locator("#preview img")).to_be_visible(timeout=SLOWEST)
-    open_page.get_by_role("button", name="Cancel").click()
-    expect(status).to_contain_text("Stopped")
-    expect(download).to_contain_text("wide_x4.webp")
+
+@pytest.mark.parametrize("again", ["Process", "Quick look"])
+def test_a_run_that_is_cancelled_leaves_what_was_made_before(open_page, picture, again):
+    choose(open_page, picture)
+    expect(open_page.locator("#about")).to_contain_text("384 × 256")
+    status, download, shown = (open_page.locator(part) for part in ("#status", "#download", "#comparison img"))
+    cancel = open_page.get_by_role("button", name="Cancel")
+    for made, words in ((None, "The result appears here"), ("Quick look", "A quick look"), ("Process", "Done in"), ("Quick look", "A quick look")):
+        if made:
+            WatchedSampler.gate.set()
+            open_page.get_by_role("button", name=made).click()
+            expect(status).to_contain_text(words, timeout=SLOWEST)
+        WatchedSampler.gate.clear()
+        open_page.get_by_role("button", name=again).click()
+        expect(open_page.locator("#preview img")).to_be_visible(timeout=SLOWEST)
+        expect(shown).to_have_count(0)
+        cancel.click()
+        expect(status).to_contain_text("Stopped")
+        expect(cancel).to_be_hidden()
+        expect(shown).to_have_count(2 if made else 0)
+        if not made:
+            expect(status).to_contain_text(words)
     WatchedSampler.gate.set()
+    with open_page.expect_download() as event:
+        download.click()
+    assert read_settings(Path(event.value.path()))
+    open_page.get_by_role("radio", name="Quick look").check()
+    expect(status).to_contain_text("A quick look")
 
 
 def test_two_runs_begun_at_once_are_one_and_a_result_of_other_settings_is_called_so(open_page, picture):

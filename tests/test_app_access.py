@@ -315,8 +315,10 @@ def luminance(colour: list[float]) -> float:
 
 RING = """() => {
     const focused = document.activeElement, name = focused.closest("[id]")?.id;
-    const ringed = [focused, focused.closest("label"), focused.closest(".wrap")];
-    const ring = ringed.find(element => element && getComputedStyle(element).outlineStyle === "solid" && getComputedStyle(element).opacity > 0);
+    const around = [];
+    for (let element = focused; element; element = element.parentElement) around.push(element);
+    const rings = around.filter(element => getComputedStyle(element).outlineStyle === "solid" && getComputedStyle(element).opacity > 0);
+    const ring = rings.length === 1 && rings[0].offsetWidth < 700 ? rings[0] : null;
     const ofBody = focused === document.body, colours = text => text.match(/[0-9.]+/g).slice(0, 3).map(Number);
     if (!ring) return [name, ofBody, 0, [0, 0, 0], [0, 0, 0]];
     let behind = ring.parentElement;

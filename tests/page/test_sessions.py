@@ -129,7 +129,7 @@ def test_a_new_run_stops_the_one_before_it_deletes_its_files_and_is_not_stopped_
 def test_a_new_run_leaves_the_folder_that_is_to_be_kept(tmp_path):
     sessions = Sessions(tmp_path)
     kept, other = sessions.new_folder("me"), sessions.new_folder("me")
-    sessions.begin_run("me", keep=kept)
+    sessions.begin_run("me", keep=[kept])
     assert (kept.exists(), other.exists()) == (True, False)
     sessions.begin_run("me")
     assert not kept.exists()

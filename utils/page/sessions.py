@@ -9,6 +9,7 @@ import stat
 import threading
 import time
 import weakref
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,11 +80,11 @@ class Sessions:
             for owner in (self._session(session_id), *(other for other in self._sessions.values() if path in other.uploads)):
                 owner.uploads[path] = _identity(path)
 
-    def begin_run(self, session_id: str, keep: Path | None = None) -> None:
+    def begin_run(self, session_id: str, keep: Collection[Path] = ()) -> None:
         """Give the session's next run an event of its own, that stops it; the run before it is stopped, and all folders but `keep` are deleted."""
         with self._lock:
             session = self._stopped(session_id)
-            dropped = _taken_from(session, [folder for folder in session.used if folder != keep])
+            dropped = _taken_from(session, [folder for folder in session.used if folder not in keep])
         _delete(dropped)
 
     def go_on(self, session_id: str) -> None:

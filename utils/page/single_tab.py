@@ -128,10 +128,9 @@ class SingleTab:
         gr.on(form.changes, **self._describing, **FOLLOWING)
         picked = self._place.connect()
         runs = []
-        looks = (self._begin_look, self._run_look)
-        for event, begin, run in ((self._process.click, self._begin, self._run), (self._look.click, *looks), (picked.then, *looks)):
+        for event, run in ((self._process.click, self._run), (self._look.click, self._run_look), (picked.then, self._run_look)):
             runs.append(
-                event(begin, self._views, buttons + results, **LIGHT).then(
+                event(self._begin, self._views, buttons + results, **LIGHT).then(
                     run,
                     [self.chosen, self._place.spot, self._views, *form.inputs],
                     results,
@@ -223,14 +222,9 @@ class SingleTab:
     # ---- running ----
 
     def _begin(self, request: gr.Request, views: Views) -> Updates:
-        self._sessions.begin_run(session_of(request))
-        return {**self._busy(), **self._cleared(WAITING)}
-
-    def _begin_look(self, request: gr.Request, views: Views) -> Updates:
-        """A finished result stays beside a quick look; of quick looks there is one."""
-        kept = {name: view for name, view in views.items() if name == _RESULT}
-        self._sessions.begin_run(session_of(request), keep=kept[_RESULT].folder if kept else None)
-        return {**self._busy(), **self._hidden(WAITING), self._views: kept}
+        """What was made before is out of sight, and stays until the run has made something else."""
+        self._sessions.begin_run(session_of(request), keep=[view.folder for view in views.values()])
+        return {**self._busy(), **self._hidden(WAITING)}
 
     def _busy(self) -> Updates:
         return {
@@ -307,7 +301,8 @@ class SingleTab:
         compared = pair(*comparison(before, after, folder), shown)
         notes = {file: finished.notes} if file else {}
         view = View(markup.success(words), compared, describing.why(plan, drawn, finished.timings), folder, file, overrides, notes)
-        return {**self._shown({**views, name: view}, name), **offered}
+        beside = views if name == _LOOK else {}
+        return {**self._shown({**beside, name: view}, name), **offered}
 
     def _offered(self, file: Path, notes: Sequence[str]) -> Updates:
         return {
@@ -380,8 +375,9 @@ class SingleTab:
         }
 
     def _back(self, views: Views, status: str) -> Updates:
-        """The result of before a run that came to nothing, if there is one."""
-        return self._shown(views, _RESULT, status) if _RESULT in views else self._cleared(status)
+        """What there was before a run that came to nothing."""
+        before = next((name for name in (_RESULT, _LOOK) if name in views), None)
+        return self._shown(views, before, status) if before else self._cleared(status + markup.empty(_EMPTY))
 
     def _hidden(self, status: str) -> Updates:
         """Nothing but how far a run is."""

@@ -248,7 +248,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--mcp", action="store_true", help="offer upscaling as a tool to language models, by the Model Context Protocol")
     parser.add_argument("--config", default=str(DEFAULT_CONFIG), help="settings file (default: the embedded model)")
     parser.add_argument(
-        "--max-output-megapixels", type=float, metavar="N", help="largest result that visitors may ask for (default: what the settings file says, 64)"
+        "--max-output-megapixels",
+        type=float,
+        metavar="N",
+        help="largest result that visitors may ask for (default: what the settings file says, 300)",
     )
     parser.add_argument(
         "--allow-folder", action="append", default=[], metavar="DIR", help="let everybody who uses the page work in this folder (repeatable)"

@@ -89,7 +89,7 @@ def test_the_size_asked_for(tmp_path, word, size):
 
 def test_a_size_beyond_the_limit_writes_nothing(tmp_path, capsys):
     source = picture(tmp_path / "a.png")
-    assert main(["-i", str(source), "-o", str(tmp_path / "out"), *MODEL, "longest_side=20000"]) == 2
+    assert main(["-i", str(source), "-o", str(tmp_path / "out"), *MODEL, "longest_side=20000", "max_output_megapixels=64"]) == 2
     assert "The result would be 20000 x 13333 pixels (266.7 megapixels, about 3.4 GB of memory), above the limit of 64" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 

@@ -432,7 +432,7 @@ def test_a_result_enlarged_too_far_is_refused_before_the_file_is_decoded(sampler
     Image.new("1", (900, 900)).save(tmp_path / "small.png")
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
     with pytest.raises(UserError, match="above the limit of 64"):
-        sampler.with_settings(**size).read(tmp_path / "small.png", tolerant=False)
+        sampler.with_settings(**size, max_output_megapixels=64).read(tmp_path / "small.png", tolerant=False)
 
 
 # ---- files and folders ----

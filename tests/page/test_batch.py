@@ -145,7 +145,7 @@ def test_a_batch_that_waits_for_the_model_still_says_what_cannot_be_done(shared,
 
 
 def test_the_time_left_is_that_of_the_pictures_that_can_be_done(shared, batch, sampler):
-    Image.new("1", (3000, 3000)).save(batch.root / "too large.png")
+    Image.new("1", (5000, 5000)).save(batch.root / "too large.png")
     batch.look()
     look_ahead(batch, sampler, OPTIONS)
     run = BatchRun(shared, batch.look(), batch.out_folder, batch.files, batch.thumbnails, threading.Event())

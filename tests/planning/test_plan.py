@@ -132,12 +132,12 @@ def test_fusion_of_steps_and_seeds_has_genuinely_different_candidates():
     ("size", "given", "words"),
     [
         ((10, 10), {"pch_size": 100}, "multiple of 16"),
-        ((3000, 3000), {}, r"144.0 megapixels, about 2.4 GB of memory\), above the limit of 64"),
+        ((3000, 3000), {"max_output_megapixels": 64}, r"144.0 megapixels, about 2.4 GB of memory\), above the limit of 64"),
         ((0, 5), {}, "no pixels"),
         (
             (1, 2_000_000),
             {},
-            "Padded to tiles of 128 pixels the result would be 8000000 x 512 and take 132 GB of memory or more, above the limit of 64 ",
+            "Padded to tiles of 128 pixels the result would be 8000000 x 512 and take 132 GB of memory or more, above the limit of 300 ",
         ),
         ((2800, 2800), {"pch_size": 16, "overlap": 0.9, "max_output_megapixels": 1000}, "more than 100000 tiles"),
     ],
@@ -156,7 +156,7 @@ def test_tiles_are_counted_as_they_are_laid():
 
 
 def test_a_picture_within_the_limit_is_not_refused_for_being_padded_to_the_models_multiple():
-    assert make_plan((1990, 2010), make_settings(), SPEC).lq_size == (2000, 2016)
+    assert make_plan((1990, 2010), make_settings({"max_output_megapixels": 64}), SPEC).lq_size == (2000, 2016)
 
 
 def test_timesteps_the_model_was_not_trained_for_are_refused():

@@ -62,7 +62,7 @@ def test_the_networks_do_the_same_whatever_the_size_asked_for(asked, output, wor
 )
 def test_the_limit_is_on_the_largest_picture_that_is_needed(size, asked, words):
     with pytest.raises(UserError, match=words):
-        make_plan(size, make_settings(asked), SPEC)
+        make_plan(size, make_settings(asked, {"max_output_megapixels": 64}), SPEC)
 
 
 def test_sizes_are_checked_as_settings_and_may_be_words():

@@ -312,7 +312,7 @@ class Settings:
     )
     device: str = option("auto", "where the networks run", choices=DEVICES)
     dtype: str = option("auto", "numbers the networks use", choices=DTYPES)
-    max_output_megapixels: float = option(64.0, "refuse pictures whose result would be larger, in millions of pixels", low=1e-6, high=1e6)
+    max_output_megapixels: float = option(300.0, "refuse pictures whose result would be larger, in millions of pixels", low=1e-6, high=1e6)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "timesteps", tuple(self.timesteps))

@@ -414,7 +414,7 @@ def test_a_forecast_tells_what_would_be_done_and_writes_nothing(source, tmp_path
 
     ahead = forecast(job(source, tmp_path / "out"), lambda path: PLAN)
     assert not (tmp_path / "out").exists() and ahead.seconds is None
-    assert str(ahead).splitlines()[-1].startswith("3 of 3 files to upscale: 9 tiles, 0.0 megapixels of results, how long that takes is known when")
+    assert str(ahead).splitlines()[-1].startswith("3 of 3 files to upscale: 9 tiles, 0.1 megapixels of results. How long that takes is known when")
     run(source, tmp_path / "out")
     picture(source / "c.png")
     (source / "d.png").symlink_to(source / "c.png")

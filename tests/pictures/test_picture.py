@@ -51,6 +51,11 @@ def test_arrays_that_are_no_pictures(array):
         from_array(array)
 
 
+def test_what_is_no_array_either_is_called_by_its_type():
+    with pytest.raises(UserError, match="^NoneType is not the type of a picture; give a path"):
+        from_array(None)
+
+
 def test_a_pil_image_is_turned_upright_and_left_as_it_was():
     image = Image.fromarray(noise(5, 7, 3))
     image.getexif()[0x0112] = 6

@@ -54,8 +54,8 @@ class Forecast:
     def __str__(self) -> str:
         tiles = sum(plan.tile_count for plan in self.plans)
         pixels = sum(plan.output_size[0] * plan.output_size[1] for plan in self.plans)
-        took = "how long that takes is known when a first picture is done" if self.seconds is None else f"about {self.seconds:.0f} s"
-        last = f"{len(self.plans)} of {len(self.files)} files to upscale: {tiles} tiles, {pixels / 1e6:.1f} megapixels of results, {took}."
+        took = ". How long that takes is known when a first picture is done." if self.seconds is None else f", about {self.seconds:.0f} s."
+        last = f"{len(self.plans)} of {len(self.files)} files to upscale: {tiles} tiles, {max(pixels / 1e6, 0.1):.1f} megapixels of results{took}"
         return "\n".join([*map(str, self.files), last])
 
 

@@ -48,7 +48,9 @@ class Picture:
 
 def from_array(array: np.ndarray) -> Picture:
     """[h, w] or [h, w, 1|3|4] of uint8, uint16, or float in [0, 1]; the fourth channel is alpha. UserError for anything else."""
-    array = np.asarray(array)
+    kind, array = type(array).__name__, np.asarray(array)
+    if array.dtype == object and array.ndim == 0:
+        raise UserError(f"{kind} is not the type of a picture; give a path, an open picture of Pillow's, or an array of pixels.")
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.size == 0:

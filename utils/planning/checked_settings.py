@@ -180,7 +180,12 @@ def _check_value(name: str, value: Any, rules: Mapping[str, Any]) -> None:
 
 
 def _allowed(rules: Mapping[str, Any]) -> str:
-    words = [f"from {rules['low']} to {rules['high']}"] if rules["low"] is not None else []
+    words = [f"from {_in_digits(rules['low'])} to {_in_digits(rules['high'])}"] if rules["low"] is not None else []
     if choices := rules.get("choices"):
         words.append(choices[0] if words else f"one of {', '.join(choices)}")
     return " or ".join(words)
+
+
+def _in_digits(number: int | float) -> str:
+    """Digits alone: neither an exponent nor zeros that say nothing."""
+    return str(number) if isinstance(number, int) else f"{number:.6f}".rstrip("0").rstrip(".")

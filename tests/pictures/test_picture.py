@@ -52,7 +52,7 @@ def test_arrays_that_are_no_pictures(array):
 
 
 def test_what_is_no_array_either_is_called_by_its_type():
-    with pytest.raises(UserError, match="^NoneType is not the type of a picture; give a path"):
+    with pytest.raises(UserError, match=r"^NoneType is not the type of a picture; give a path"):
         from_array(None)
 
 

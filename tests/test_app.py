@@ -207,7 +207,7 @@ def test_a_model_that_cannot_be_loaded_is_explained(page, serve, tiny_config, pi
 
 def test_a_file_that_cannot_be_used_is_refused_in_a_sentence(open_page, picture, tmp_path):
     whole = picture.read_bytes()
-    Image.new("L", (4000, 3000)).save(tmp_path / "huge.png")
+    Image.new("1", (9000, 5000)).save(tmp_path / "huge.png")
     refused = {
         "cut.png": (whole[: len(whole) // 2], "the file is damaged"),
         "empty.png": (b"", "the file is empty"),

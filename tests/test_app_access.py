@@ -96,7 +96,7 @@ def test_the_second_half_of_a_double_click_does_not_begin_again_what_the_first_s
     expect(status).to_contain_text("Stopped")
 
 
-ANSWERING = 3_000  # milliseconds
+ANSWERING = 1_500  # milliseconds
 
 
 def answer_slowly(page: Page) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 from playwright.sync_api import Error as PlaywrightError
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 import app
 from sampler_invsr import InvSamplerSR
@@ -433,28 +433,37 @@ def test_a_quick_look_leaves_the_result_where_one_click_brings_it_back(open_page
     expect(status).to_contain_text("A quick look at 128 × 64 pixels")
 
 
-@pytest.mark.parametrize("again", ["Process", "Quick look"])
-def test_a_run_that_is_cancelled_leaves_what_was_made_before(open_page, picture, again):
+def test_a_run_that_is_cancelled_leaves_what_was_made_before(open_page, picture):
     choose(open_page, picture)
     expect(open_page.locator("#about")).to_contain_text("384 × 256")
     status, download, shown = (open_page.locator(part) for part in ("#status", "#download", "#comparison img"))
-    cancel = open_page.get_by_role("button", name="Cancel")
-    for made, words in ((None, "The result appears here"), ("Quick look", "A quick look"), ("Process", "Done in"), ("Quick look", "A quick look")):
-        if made:
-            WatchedSampler.gate.set()
-            open_page.get_by_role("button", name=made).click()
-            expect(status).to_contain_text(words, timeout=SLOWEST)
+    process, look, cancel = (open_page.get_by_role("button", name=name) for name in ("Process", "Quick look", "Cancel"))
+
+    def cancelled(start: Locator) -> None:
         WatchedSampler.gate.clear()
-        open_page.get_by_role("button", name=again).click()
+        start.click()
         expect(open_page.locator("#preview img")).to_be_visible(timeout=SLOWEST)
         expect(shown).to_have_count(0)
         cancel.click()
         expect(status).to_contain_text("Stopped")
         expect(cancel).to_be_hidden()
-        expect(shown).to_have_count(2 if made else 0)
-        if not made:
-            expect(status).to_contain_text(words)
-    WatchedSampler.gate.set()
+        WatchedSampler.gate.set()
+
+    cancelled(process)
+    expect(status).to_contain_text("The result appears here")
+    look.click()
+    expect(status).to_contain_text("A quick look", timeout=SLOWEST)
+    cancelled(process)
+    expect(shown).to_have_count(2)
+    process.click()
+    expect(status).to_contain_text("Done in", timeout=SLOWEST)
+    expect(open_page.locator("#view")).to_be_hidden()  # the look was of before it
+    cancelled(process)
+    expect(shown).to_have_count(2)
+    look.click()
+    expect(status).to_contain_text("A quick look", timeout=SLOWEST)
+    cancelled(look)
+    expect(shown).to_have_count(2)
     with open_page.expect_download() as event:
         download.click()
     assert read_settings(Path(event.value.path()))

@@ -8,6 +8,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, NoReturn, Self
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from sampler_invsr import InvSamplerSR
+    from utils.jobs.options import JobOptions
     from utils.jobs.report import Row, Summary
     from utils.planning.settings import Settings
 
@@ -93,7 +95,7 @@ def _upscale_paths(make: type[InvSamplerSR], options: argparse.Namespace) -> int
     if options.bs < 1:
         raise UserError(f"--bs must be at least 1, not {options.bs}.")
     output = Path(options.output)
-    inputs = find_inputs(Path(options.input), output, how["recursive"])  # wrong paths are known before a model is loaded
+    inputs = find_inputs(Path(options.input), output, how.recursive)  # wrong paths are known before a model is loaded
     if output.suffix.lower() in PICTURE_SUFFIXES and not output.exists():  # whoever writes that may expect a file
         _say(f"note: {output} is the name of a folder here; what is written goes into it.")
     sampler = _load(make, settings)
@@ -101,7 +103,7 @@ def _upscale_paths(make: type[InvSamplerSR], options: argparse.Namespace) -> int
         if why := _idle(name, settings, sampler.spec.has_text):
             _say(f"note: {name} has no effect {why}.")
     if options.dry_run:
-        print(sampler.forecast(options.input, options.output, **how))
+        print(sampler.forecast(options.input, options.output, **asdict(how)))
         return 0
     ends: list[Summary] = []
 
@@ -110,10 +112,9 @@ def _upscale_paths(make: type[InvSamplerSR], options: argparse.Namespace) -> int
         if not inputs.alone:
             _print_summary(summary, options.output)
 
-    i, n = how["shard"]
-    with _Progress(inputs.root, len(inputs.names[i - 1 :: n])) as progress:
+    with _Progress(inputs.root, len(how.part_of(inputs.names))) as progress:
         watcher = Watcher(progress.on_tile, progress.on_row, on_end)
-        sampler.inference(options.input, options.output, options.bs, watcher=watcher, **how)
+        sampler.inference(options.input, options.output, options.bs, watcher=watcher, **asdict(how))
     return 3 if any(summary.failed or summary.unreported for summary in ends) else 0
 
 
@@ -141,12 +142,10 @@ def _load(make: type[InvSamplerSR], settings: Settings) -> InvSamplerSR:
     return make(settings.to_dict(), _say, _download_bar())
 
 
-def _job_options(options: argparse.Namespace) -> dict[str, Any]:
-    from dataclasses import asdict
-
+def _job_options(options: argparse.Namespace) -> JobOptions:
     from utils.jobs.options import JobOptions, parse_shard
 
-    chosen = JobOptions(
+    return JobOptions(
         recursive=options.recursive,
         overwrite=options.overwrite,
         keep_metadata=not options.no_metadata,
@@ -154,7 +153,6 @@ def _job_options(options: argparse.Namespace) -> dict[str, Any]:
         format=options.format,
         shard=parse_shard(options.shard),
     )
-    return asdict(chosen)
 
 
 def _print_summary(summary: Summary, folder: str) -> None:

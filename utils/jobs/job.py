@@ -120,8 +120,7 @@ class Job:
         self._taken = {folded(output) for output in self.outputs.values()}
         self._root = data_hash({"root": str(inputs.root.resolve())})
         self._rows: dict[PurePosixPath, Row] = {}
-        i, n = options.shard
-        self.names = inputs.names[i - 1 :: n]
+        self.names = options.part_of(inputs.names)
 
     # ---- the whole ----
 

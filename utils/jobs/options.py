@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from utils.pictures.formats import OUTPUT_FORMATS, OutputFormat, output_format
@@ -44,6 +46,11 @@ class JobOptions:
     def kind(self) -> OutputFormat:
         """Of the results' files."""
         return output_format(f"result{self.suffix}")
+
+    def part_of(self, names: Sequence[PurePosixPath]) -> Sequence[PurePosixPath]:
+        """Those of all names that are this shard's."""
+        i, n = self.shard
+        return names[i - 1 :: n]
 
     def deciding(self) -> dict[str, Any]:
         """Those that change what is in a result."""

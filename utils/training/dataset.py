@@ -144,7 +144,7 @@ def cut_window(photo: np.ndarray, side: int, rng: np.random.Generator, smallest_
     """A random square of `side` pixels, turned and mirrored at random, float32 in [0,1].
 
     It is cut from the photo reduced to a random size between `smallest_size` (as far as its shorter side stays at least `side`) and 1: the smaller,
-    the more detail a pixel has to show.
+    the more detail a pixel has to show. For a `smallest_size` of 1 no size is drawn.
     """
     seen = side if smallest_size == 1 else min(round(side / rng.uniform(smallest_size, 1)), *photo.shape[:2])
     top, left = (rng.integers(length - seen + 1) for length in photo.shape[:2])

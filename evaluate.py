@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from utils.evaluation.picture_sets import Skipped
     from utils.pictures.degradations import Degradation
 
-KERNELS = ("bicubic", "bilinear", "lanczos", "area", "aliased")
+KERNELS = ("bicubic", "bilinear", "lanczos", "area", "aliased", "nearest")
 EXIT_CODES = "Exit codes: 0 all done; 2 wrong usage, or no picture could be used; 3 some pictures were left out, each named with its reason."
 
 

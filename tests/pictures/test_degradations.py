@@ -39,7 +39,9 @@ def test_the_default_is_the_bicubic_reduction_alone(photo):
     [
         Degradation(blur_sigma=(2, 2)),
         Degradation(detour=0.5),
+        Degradation(detour=0.3, detour_kernel="nearest"),
         Degradation(kernel="aliased"),
+        Degradation(kernel="nearest"),
         Degradation(sharpening=1.0),
         Degradation(noise_sd=10 / 255),
         Degradation(jpeg_quality=60),
@@ -104,7 +106,29 @@ def test_some_varied_draws_are_sharp_and_all_soft_ones_are_blurred():
     draws = {kind: [draw_degradation(rng, 4, 0.0, kind) for _ in range(200)] for kind in DRAWS}
     assert all(how.blur_sigma[0] > 0 and how.sharpening == 0 and how.kernel == "bicubic" for how in draws["soft"])
     assert 40 < sum(how.blur_sigma == (0, 0) or how.sharpening > 0 for how in draws["varied"]) < 160
-    assert {how.kernel for how in draws["varied"]} == set(KERNELS)
+    assert {how.kernel for how in draws["varied"]} == set(KERNELS) - {"nearest"}
+
+
+def test_half_of_the_found_draws_have_stair_steps_and_most_of_those_are_not_blurred():
+    rng = np.random.default_rng(0)
+    draws = [draw_degradation(rng, 4, 0.0, "found") for _ in range(400)]
+    nearest = [how for how in draws if "nearest" in (how.kernel, how.detour_kernel)]
+    assert 70 < len(nearest) < 130
+    assert 0.6 < np.mean([how.blur_sigma == (0, 0) for how in nearest]) < 0.95
+    assert all(1 <= 4 * how.detour <= 2 for how in draws if how.detour_kernel != "bicubic")
+
+
+@pytest.mark.parametrize("how", [Degradation(kernel="nearest"), Degradation(detour=0.25, detour_kernel="nearest")])
+def test_nearest_makes_stair_steps_of_a_slanted_edge(how):
+    """Seen in how far a column of the edge is from the columns beside it, moved by what the edge's slope moves it."""
+    y, x = np.mgrid[:128, :256].astype(np.float32)
+    edge = np.clip(y - 40 - x / 5, 0, 1)[..., None].repeat(3, axis=2)
+
+    def raggedness(how):
+        height = degrade(edge, how, np.random.default_rng(0))[..., 0].sum(0)
+        return np.abs(np.diff(height, 2))[3:-3].max()
+
+    assert raggedness(Degradation()) < 0.05 and raggedness(how) > 0.5
 
 
 def test_a_size_that_the_factor_does_not_divide_is_refused(photo):

@@ -82,7 +82,7 @@ def test_the_networks_can_be_trained_from_their_zero_layers(recipe, photo, new_t
 def test_only_the_last_step_of_several_carries_gradients(denoiser, recipe, photo):
     wake(denoiser)
     batch = EmbeddedBatches([photo], recipe)[0]
-    several = Batch(batch.lq, batch.target, batch.labels, [200, 100, 50], 3)
+    several = replace(batch, timesteps=[200, 100, 50], steps=3)
     charbonnier(estimate(denoiser, several), several.target).backward()
     assert denoiser.unet.conv_in.weight.grad.abs().sum() > 0
     assert all(p.grad is None for p in denoiser.noise_predictor.parameters())
@@ -91,7 +91,7 @@ def test_only_the_last_step_of_several_carries_gradients(denoiser, recipe, photo
 def test_a_step_without_gradients_does_not_starve_the_step_with_them_under_autocast(denoiser, recipe, photo):
     wake(denoiser)
     batch = EmbeddedBatches([photo], recipe)[0]
-    several = Batch(batch.lq, batch.target, batch.labels, [200, 100], 2)
+    several = replace(batch, timesteps=[200, 100], steps=2)
     charbonnier(estimate(in_precision(denoiser, start_accelerator(replace(recipe, precision="bfloat16"))), several), several.target).backward()
     assert all(p.grad is not None for p in denoiser.unet.parameters())
 
@@ -99,7 +99,7 @@ def test_a_step_without_gradients_does_not_starve_the_step_with_them_under_autoc
 def test_the_estimate_after_all_steps_is_the_samplers_picture(denoiser, recipe, photo):
     wake(denoiser)
     lq = photo[:16, :16].astype(np.float32) / 255
-    batch = Batch(to_tensor([lq]), torch.zeros(1, 3, 64, 64), torch.tensor([0]), [200, 100, 50], 3)
+    batch = Batch(to_tensor([lq]), torch.zeros(1, 3, 64, 64), torch.tensor([0]), torch.tensor([False]), [200, 100, 50], 3)
     with torch.no_grad():
         torch.testing.assert_close(estimate(denoiser, batch), upscale(denoiser, lq, [200, 100, 50]), atol=1e-5, rtol=0)
 
@@ -371,6 +371,32 @@ def test_the_feature_loss_is_added_where_it_is_asked_for(recipe, photo, new_trai
     torch.testing.assert_close(twice.task(batch, 0)["features"], 2 * terms["features"], atol=0, rtol=1e-5)
 
 
+def test_a_careful_recipe_asks_less_of_poor_inputs_and_the_same_of_the_others(recipe, photo, new_trainer, tmp_path):
+    save_random_squeezenet(tmp_path / "features.npz")
+    plain = replace(recipe, crop=32, feature_weight=0.1, feature_weights=str(tmp_path / "features.npz"))
+    batch = EmbeddedBatches([photo], plain)[0]
+
+    def terms(recipe, poor):
+        trainer = new_trainer(recipe, [photo])
+        wake(trainer.task.denoiser)
+        return trainer.task(replace(batch, poor=torch.tensor(poor)), 0)
+
+    torch.testing.assert_close(terms(plain, [True, True]), terms(plain, [False, False]))
+    careful = replace(plain, careful=True)
+    torch.testing.assert_close(terms(careful, [False, False]), terms(plain, [False, False]))
+    of_first, of_second, of_none = terms(careful, [False, True]), terms(careful, [True, False]), terms(careful, [True, True])
+    assert "features" not in of_none and of_none["charbonnier"] > of_first["charbonnier"] > terms(plain, [False, False])["charbonnier"]
+    torch.testing.assert_close(of_first["features"] + of_second["features"], terms(plain, [False, False])["features"])
+
+
+def test_the_loss_is_quadratic_below_its_tip_and_linear_above():
+    target = torch.rand(2, 3, 16, 16)
+    tips = torch.tensor([1.0, 1e-3])[:, None, None, None]
+    assert charbonnier(target, target, tips).item() == pytest.approx((1 + 1e-3) / 2)
+    more = charbonnier(target + 0.01, target, tips) - charbonnier(target, target, tips)
+    assert more.item() == pytest.approx((0.01**2 / 2 + 0.01 - 1e-3) / 2, rel=0.02)
+
+
 def test_with_a_feature_loss_the_score_is_the_gain_in_the_loss(recipe, photo, new_trainer, tmp_path):
     save_random_squeezenet(tmp_path / "features.npz")
     trainer = new_trainer(replace(recipe, crop=32, feature_weight=0.1, feature_weights=str(tmp_path / "features.npz")), [photo])
@@ -380,7 +406,7 @@ def test_with_a_feature_loss_the_score_is_the_gain_in_the_loss(recipe, photo, ne
     gains = [value for name, value in untrained.figures.items() if name.startswith("loss_gain")]
     assert len(gains) == 3 and untrained.score == pytest.approx(np.mean(gains))
     hq = trainer.task._pairs["clean"][0][1]
-    assert trainer.task._loss_gain(to_tensor([hq]), *trainer.task._pairs["clean"][0]) > 10
+    assert trainer.task._loss_gain(to_tensor([hq]), *trainer.task._pairs["clean"][0], poor=False) > 10
 
 
 def test_a_wrong_file_of_feature_weights_is_refused(recipe, photo, new_trainer, tmp_path):

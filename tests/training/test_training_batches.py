@@ -10,6 +10,7 @@ from utils.models.conditioning import CLEAN, DEGRADED
 from utils.pictures.resampling import bicubic_antialiased
 from utils.planning.errors import UserError
 from utils.training.dataset import DEGRADED_PAIRS, EmbeddedBatches, TrainingBatches, load_photos, split, validation_pairs
+from utils.training.recipe import DEGRADATIONS
 
 
 def test_a_batch_is_a_function_of_seed_and_step(recipe, photo):
@@ -36,6 +37,14 @@ def test_the_border_of_a_crop_knows_what_lies_beyond_it(recipe, photo):
     batch = EmbeddedBatches([photo], replace(recipe, clean_share=1.0, negative_share=0.0, crop=32, batch=16))[0]
     alone = bicubic_antialiased(batch.target, (8, 8)).clamp(0, 1)
     assert (alone - batch.lq)[..., 0, :].abs().max() > 4 / 255
+
+
+@pytest.mark.parametrize("kind", DEGRADATIONS)
+def test_a_batch_knows_which_of_its_inputs_are_poor(recipe, photo, kind):
+    recipe = replace(recipe, batch=12, crop=32, negative_share=0.0, clean_share=0.5, degradations=kind)
+    batch = EmbeddedBatches([photo], recipe)[0]
+    lost = (bicubic_antialiased(batch.target, (8, 8)).clamp(0, 1) - batch.lq)[..., 2:-2, 2:-2].abs().amax((1, 2, 3)) > 1 / 255
+    assert torch.equal(lost, batch.poor) and 0 < lost.sum() < 12
 
 
 def test_the_negative_side_of_guidance_learns_blurred_targets(recipe, photo):

@@ -7,7 +7,7 @@ same way. Training draws its low-resolution crops from here; making test sets fr
 import io
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,10 +22,12 @@ KERNELS: dict[str, Callable[[torch.Tensor, tuple[int, int]], torch.Tensor]] = {
     "lanczos": lanczos,
     "area": lambda rgb, size: F.interpolate(rgb, size=size, mode="area"),
     "aliased": lambda rgb, size: F.interpolate(rgb, size=size, mode="bilinear"),
+    "nearest": lambda rgb, size: F.interpolate(rgb, size=size, mode="nearest-exact"),
 }
 """How pictures are made smaller, by name: [B,C,H,W] and a size -> [B,C,h,w], not clamped.
 
-The first three do as Pillow does; "aliased" is the bilinear interpolation of programs that do not widen it for the reduction.
+The first three do as Pillow does; "aliased" is the bilinear interpolation of programs that do not widen it for the reduction. That and "nearest"
+make stair-steps of slanted edges.
 """
 
 
@@ -38,6 +40,7 @@ class Degradation:
     blur_sigma: tuple[float, float] = (0.0, 0.0)  # along the blur's two axes; zero for no blur
     blur_angle: float = 0.0  # radians, of the first axis against the horizontal
     detour: float = 1.0  # the picture is resized by this factor and back before the reduction; 1 for no detour
+    detour_kernel: str = "bicubic"  # of the way there; a name of KERNELS
     sharpening: float = 0.0  # how much of what an unsharp mask finds is added to the low-resolution picture; 0 for none
     sharpening_sigma: float = 1.0  # of that mask, low-resolution pixels
     noise_sd: float = 0.0  # Gaussian, on the low-resolution picture, in [0,1] units
@@ -52,7 +55,8 @@ def degrade(rgb: np.ndarray, how: Degradation, rng: np.random.Generator) -> np.n
     if max(how.blur_sigma) > 0:
         rgb = blur(rgb, gaussian_kernel(how.blur_sigma, how.blur_angle))
     if how.detour != 1:
-        rgb = resize(resize(rgb, (max(1, round(height * how.detour)), max(1, round(width * how.detour)))), (height, width))
+        between = (max(1, round(height * how.detour)), max(1, round(width * how.detour)))
+        rgb = resize(resize(rgb, between, how.detour_kernel), (height, width))
     rgb = resize(rgb, (height // how.factor, width // how.factor), how.kernel)
     if how.sharpening > 0:
         rgb = rgb + how.sharpening * (rgb - blur(rgb, gaussian_kernel((how.sharpening_sigma, how.sharpening_sigma))))
@@ -91,7 +95,7 @@ def _draw_varied(rng: np.random.Generator, factor: int) -> Degradation:
     anisotropic = rng.random() < 0.3
     return Degradation(
         factor=factor,
-        kernel=str(rng.choice(list(KERNELS))) if rng.random() < 0.5 else "bicubic",
+        kernel=str(rng.choice(("bicubic", "bilinear", "lanczos", "area", "aliased"))) if rng.random() < 0.5 else "bicubic",
         blur_sigma=(sigma, rng.uniform(0.0, 0.6 * factor) if anisotropic else sigma),
         blur_angle=rng.uniform(0.0, math.pi),
         detour=rng.uniform(0.5, 1.5) if rng.random() < 0.3 else 1.0,
@@ -102,7 +106,22 @@ def _draw_varied(rng: np.random.Generator, factor: int) -> Degradation:
     )
 
 
-DRAWS: dict[str, Callable[[np.random.Generator, int], Degradation]] = {"soft": _draw_soft, "varied": _draw_varied}
+def _draw_found(rng: np.random.Generator, factor: int) -> Degradation:
+    """As varied, but half of them with stair-steps, of their own reduction or of an earlier one, and most of those not smoothed before it.
+
+    A model that has seen few such pictures makes crisp waves and teeth of stair-steps.
+    """
+    varied = _draw_varied(rng, factor)
+    if rng.random() < 0.5:
+        return varied
+    kernel = str(rng.choice(("aliased", "nearest")))
+    blur_sigma = (0.0, 0.0) if rng.random() < 0.7 else varied.blur_sigma
+    if rng.random() < 0.3:
+        return replace(varied, blur_sigma=blur_sigma, detour=rng.uniform(1.0, 2.0) / factor, detour_kernel=kernel)
+    return replace(varied, blur_sigma=blur_sigma, kernel=kernel)
+
+
+DRAWS: dict[str, Callable[[np.random.Generator, int], Degradation]] = {"soft": _draw_soft, "varied": _draw_varied, "found": _draw_found}
 """Random degradations by kind: (generator, factor) -> one of them, everything in it at random strength."""
 
 

@@ -25,19 +25,21 @@ MARGIN = 32
 class Batch:
     """lq [B,3,h,w] and target [B,3,scale*h,scale*w] in [0,1]; labels [B]; the timestep list, and how many of its steps to take.
 
+    poor: [B] bool, whether lq lost more than the bicubic reduction takes.
     seed: of whatever the loss itself draws, so that it is a function of the batch.
     """
 
     lq: torch.Tensor
     target: torch.Tensor
     labels: torch.Tensor
+    poor: torch.Tensor
     timesteps: list[int]
     steps: int
     seed: int = 0
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch with its tensors on `device`."""
-        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in ("lq", "target", "labels")})
+        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in ("lq", "target", "labels", "poor")})
 
 
 def load_photos(folder: Path, smallest_side: int) -> dict[str, np.ndarray]:
@@ -77,22 +79,25 @@ class TrainingBatches(Dataset[Batch]):
         rng = np.random.default_rng([self.recipe.seed, index])
         timesteps, steps = self._schedule(rng)
         samples = [self._sample(rng) for _ in range(self.recipe.batch)]
-        lq, target, labels = zip(*samples, strict=True)
-        return Batch(to_tensor(lq), to_tensor(target), torch.tensor(labels), timesteps, steps, int(rng.integers(2**63)))
+        lq, target, labels, poor = zip(*samples, strict=True)
+        return Batch(to_tensor(lq), to_tensor(target), torch.tensor(labels), torch.tensor(poor), timesteps, steps, int(rng.integers(2**63)))
 
     def _schedule(self, rng: np.random.Generator) -> tuple[list[int], int]:
         """A timestep list and how many of its steps to take."""
         shares = np.divide(self.recipe.start_shares, np.sum(self.recipe.start_shares))
         return [int(rng.choice(self.recipe.start_timesteps, p=shares))], 1
 
-    def _sample(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
+    def _sample(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int, bool]:
+        """A low-resolution crop, its target, its class label, and whether it is a poor one."""
         recipe = self.recipe
         window = cut_window(self.photos[int(rng.integers(len(self.photos)))], recipe.crop + 2 * MARGIN, rng, recipe.smallest_size)
         # The crop does not sit in the middle of the window, so that JPEG's blocks fall anywhere.
         top, left = recipe.scale * rng.integers(MARGIN // 2 // recipe.scale, 3 * MARGIN // 2 // recipe.scale + 1, size=2)
-        lq = degrade(window, draw_degradation(rng, recipe.scale, recipe.clean_share, recipe.degradations), rng)
+        how = draw_degradation(rng, recipe.scale, recipe.clean_share, recipe.degradations)
+        lq = degrade(window, how, rng)
         target, label = self._target(window, rng)
-        return crop(lq, top // recipe.scale, left // recipe.scale, recipe.crop // recipe.scale), crop(target, top, left, recipe.crop), label
+        lq = crop(lq, top // recipe.scale, left // recipe.scale, recipe.crop // recipe.scale)
+        return lq, crop(target, top, left, recipe.crop), label, how != Degradation(recipe.scale)
 
     def _target(self, window: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, int]:
         """What a window is to become, and its class label."""

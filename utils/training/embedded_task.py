@@ -30,10 +30,15 @@ VALIDATED = (("clean", [200]), ("clean", [200, 100, 50]), ("degraded", [200]))
 """Kinds of pairs and timestep lists; the score is the mean over them, in decibels."""
 SHOWN = 3
 """How many validation pictures go into the log."""
+TIP, CAREFUL_TIP = 1e-3, 0.03
+"""Of Charbonnier's loss, in [0,1]: everywhere, and for poor inputs in a recipe that is careful with them."""
 
 
 class EmbeddedTask(Task):
-    """The loss is Charbonnier's between the sampler's picture and the sharp one, and `feature_weight` times their distance in features."""
+    """The loss is Charbonnier's between the sampler's picture and the sharp one, and `feature_weight` times their distance in features.
+
+    A recipe that is `careful` asks less of poor inputs: no features, and a wide tip, which prefers the mean of what they may have been to a guess.
+    """
 
     recipe: EmbeddedRecipe
 
@@ -52,7 +57,7 @@ class EmbeddedTask(Task):
         self._pairs: dict[str, list[Pair]] = {}
 
     def forward(self, batch: Batch, step: int) -> dict[str, torch.Tensor]:
-        return self._terms(estimate(self._computing, batch), batch.target)
+        return self._terms(estimate(self._computing, batch), batch.target, batch.poor)
 
     def batches(self, photos: Sequence[np.ndarray]) -> EmbeddedBatches:
         return EmbeddedBatches(photos, self.recipe)
@@ -71,28 +76,32 @@ class EmbeddedTask(Task):
             figures[f"psnr_y_gain_{name}"] = mean(gain(rgb, *pair) for rgb, pair in zip(results, self._pairs[kind], strict=True))
             scores.append(figures[f"psnr_y_gain_{name}"])
             if self._features is not None:
-                figures[f"loss_gain_{name}"] = mean(self._loss_gain(rgb, *pair) for rgb, pair in zip(results, self._pairs[kind], strict=True))
+                gains = (self._loss_gain(rgb, *pair, poor=kind != "clean") for rgb, pair in zip(results, self._pairs[kind], strict=True))
+                figures[f"loss_gain_{name}"] = mean(gains)
                 scores[-1] = figures[f"loss_gain_{name}"]
             pictures |= {f"{name}/{index}": displayed(rgb) for index, rgb in enumerate(results[:SHOWN])}
         return Validation(figures, mean(scores), pictures)
 
     @torch.no_grad()
-    def _loss_gain(self, rgb: torch.Tensor, lq: np.ndarray, hq: np.ndarray) -> float:
+    def _loss_gain(self, rgb: torch.Tensor, lq: np.ndarray, hq: np.ndarray, poor: bool) -> float:
         """How much smaller the loss of rgb [1,3,H,W] is than that of the bicubic picture, in decibels like a PSNR."""
-        target = to_tensor([hq])
+        device = self.accelerator.device
+        target, judged = to_tensor([hq]).to(device), torch.tensor([poor], device=device)
         ours, bicubics = (
-            sum(term.item() for term in self._terms(picture.to(self.accelerator.device), target.to(self.accelerator.device)).values())
+            sum(term.item() for term in self._terms(picture.to(device), target, judged).values())
             for picture in (rgb, bicubic(to_tensor([lq]), (hq.shape[0], hq.shape[1])))
         )
         return 20 * math.log10(bicubics / ours)
 
-    def _terms(self, rgb: torch.Tensor, target: torch.Tensor) -> dict[str, torch.Tensor]:
-        terms = {"charbonnier": charbonnier(rgb, target)}
-        if self._features is not None:
-            pictures = (picture.contiguous(memory_format=torch.channels_last) for picture in (rgb, target))
+    def _terms(self, rgb: torch.Tensor, target: torch.Tensor, poor: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Of pictures [B,3,H,W] in [0,1]; poor: [B] bool."""
+        spared = poor if self.recipe.careful else torch.zeros_like(poor)
+        terms = {"charbonnier": charbonnier(rgb, target, torch.where(spared, CAREFUL_TIP, TIP)[:, None, None, None])}
+        if self._features is not None and not spared.all():
+            pictures = (picture[~spared].contiguous(memory_format=torch.channels_last) for picture in (rgb, target))
             with self.accelerator.autocast(AutocastKwargs()):
                 distance = self._features.between(*pictures)
-            terms["features"] = self.recipe.feature_weight * distance.float()
+            terms["features"] = self.recipe.feature_weight * (~spared).float().mean() * distance.float()
         return terms
 
     def export(self, networks: nn.ModuleDict, folder: Path) -> None:

@@ -23,6 +23,10 @@ def estimate(denoiser: Denoiser, batch: Batch) -> torch.Tensor:
     return decode(denoiser, z - sigmas[last].to(z.device) * eps)
 
 
-def charbonnier(rgb: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """L1 with a rounded tip: mean sqrt(d^2 + 1e-6) over all pixels in [0,1]."""
-    return ((rgb - target) ** 2 + 1e-6).sqrt().mean()
+def charbonnier(rgb: torch.Tensor, target: torch.Tensor, tip: torch.Tensor | float = 1e-3) -> torch.Tensor:
+    """L1 with a rounded tip: mean sqrt(d^2 + tip^2) over all pixels in [0,1]; tip may be one for each picture, [B,1,1,1].
+
+    Far above the tip the best answer to what cannot be known is the median, which is one of the crisp pictures that it may have been; far below
+    it is their mean, which is soft.
+    """
+    return ((rgb - target) ** 2 + tip**2).sqrt().mean()

@@ -147,7 +147,8 @@ class NoisePredictorTask(Task):
         return torch.randn(3, *like.shape, generator=generator).to(like.device)
 
     def _batch_of(self, lq: np.ndarray, hq: np.ndarray, seed: int) -> Batch:
-        return Batch(to_tensor([lq]), to_tensor([hq]), torch.zeros(1, dtype=torch.long), self.recipe.start_timesteps[:1], 1, seed)
+        label, poor = torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.bool)
+        return Batch(to_tensor([lq]), to_tensor([hq]), label, poor, self.recipe.start_timesteps[:1], 1, seed)
 
     def _check_sizes(self) -> None:
         recipe, spec = self.recipe, self.spec

@@ -15,7 +15,7 @@ from utils.planning.errors import UserError
 from utils.planning.settings import POSITIVE_PROMPT
 
 UNET_CLASSES = ("UNet2DConditionModel", "LatentResNet")
-DEGRADATIONS = ("soft", "varied")
+DEGRADATIONS = ("soft", "varied", "found")
 LOGGERS = ("tensorboard", "wandb", "none")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -64,6 +64,7 @@ class EmbeddedRecipe(Recipe):
     negative_share: float = 0.1  # of the samples: labelled as the negative side of guidance, with a blurred target
     negative_sigma: float = 1.2
     few_step_share: float = 0.3  # of the batches: two or more steps, learning from the last one
+    careful: bool = False  # with poor inputs: what they do not tell is averaged rather than guessed, and gets no feature loss
     few_step_lists: list[list[int]] = field(default_factory=lambda: [[200, 100], [200, 100, 50], [200, 150, 100, 50], [250, 200, 150, 100, 50]])
     feature_weights: str | None = None  # .npz of a SqueezeNet 1.1, for a feature_weight above 0
     levels: int = 2  # of the wavelet latents: 2^levels pixels a latent

@@ -40,6 +40,7 @@ def test_the_default_is_the_bicubic_reduction_alone(photo):
         Degradation(blur_sigma=(2, 2)),
         Degradation(detour=0.5),
         Degradation(detour=0.3, detour_kernel="nearest"),
+        Degradation(detour=0.4, detour_jpeg=40),
         Degradation(kernel="aliased"),
         Degradation(kernel="nearest"),
         Degradation(sharpening=1.0),
@@ -72,6 +73,14 @@ def test_noise_has_the_asked_strength():
     grey = np.full((256, 256, 3), 0.5, np.float32)
     noise = degrade(grey, Degradation(noise_sd=8 / 255), np.random.default_rng(0)) - 0.5
     assert noise.std() == pytest.approx(8 / 255, rel=0.03)
+
+
+def test_a_jpeg_on_the_way_there_leaves_blocks_of_another_size():
+    """A slope becomes flat blocks: those of a JPEG at half the size are 16 pixels wide, which is 4 of the result."""
+    slope = np.tile((0.3 + 0.4 * np.arange(256, dtype=np.float32) / 256)[:, None], (64, 1, 3))
+    blocks = degrade(slope, Degradation(detour=0.5, detour_jpeg=10), np.random.default_rng(0))
+    steps = np.abs(np.diff(blocks, axis=1)).mean((0, 2))
+    assert steps[3::4].mean() > 5 * np.delete(steps, np.s_[3::4]).mean()
 
 
 def test_noise_is_added_before_jpeg(photo):
@@ -115,7 +124,10 @@ def test_half_of_the_found_draws_have_stair_steps_and_most_of_those_are_not_blur
     nearest = [how for how in draws if "nearest" in (how.kernel, how.detour_kernel)]
     assert 70 < len(nearest) < 130
     assert 0.6 < np.mean([how.blur_sigma == (0, 0) for how in nearest]) < 0.95
-    assert all(1 <= 4 * how.detour <= 2 for how in draws if how.detour_kernel != "bicubic")
+    before = [how for how in draws if how.detour_kernel != "bicubic" or how.detour_jpeg is not None]
+    assert 80 < len(before) < 180 and all(1 <= 4 * how.detour <= 2 for how in before)
+    assert 0.5 < np.mean([how.detour_jpeg is not None for how in before]) < 0.9
+    assert np.mean([how.noise_sd < 3 / 255 for how in draws]) > 0.7
 
 
 @pytest.mark.parametrize("how", [Degradation(kernel="nearest"), Degradation(detour=0.25, detour_kernel="nearest")])

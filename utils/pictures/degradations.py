@@ -41,6 +41,7 @@ class Degradation:
     blur_angle: float = 0.0  # radians, of the first axis against the horizontal
     detour: float = 1.0  # the picture is resized by this factor and back before the reduction; 1 for no detour
     detour_kernel: str = "bicubic"  # of the way there; a name of KERNELS
+    detour_jpeg: int | None = None  # quality of a JPEG made there; None for no JPEG
     sharpening: float = 0.0  # how much of what an unsharp mask finds is added to the low-resolution picture; 0 for none
     sharpening_sigma: float = 1.0  # of that mask, low-resolution pixels
     noise_sd: float = 0.0  # Gaussian, on the low-resolution picture, in [0,1] units
@@ -55,8 +56,8 @@ def degrade(rgb: np.ndarray, how: Degradation, rng: np.random.Generator) -> np.n
     if max(how.blur_sigma) > 0:
         rgb = blur(rgb, gaussian_kernel(how.blur_sigma, how.blur_angle))
     if how.detour != 1:
-        between = (max(1, round(height * how.detour)), max(1, round(width * how.detour)))
-        rgb = resize(resize(rgb, between, how.detour_kernel), (height, width))
+        between = resize(rgb, (max(1, round(height * how.detour)), max(1, round(width * how.detour))), how.detour_kernel)
+        rgb = resize(between if how.detour_jpeg is None else jpeg(between, how.detour_jpeg), (height, width))
     rgb = resize(rgb, (height // how.factor, width // how.factor), how.kernel)
     if how.sharpening > 0:
         rgb = rgb + how.sharpening * (rgb - blur(rgb, gaussian_kernel((how.sharpening_sigma, how.sharpening_sigma))))
@@ -109,16 +110,17 @@ def _draw_varied(rng: np.random.Generator, factor: int) -> Degradation:
 def _draw_found(rng: np.random.Generator, factor: int) -> Degradation:
     """As varied, but half of them with stair-steps, of their own reduction or of an earlier one, and most of those not smoothed before it.
 
-    A model that has seen few such pictures makes crisp waves and teeth of stair-steps.
+    What was reduced before was mostly a JPEG too, whose blocks were of another size. Noise is weak in most, because reduction averages it. A model
+    that has seen few such pictures makes crisp waves and teeth of stair-steps, nets of what JPEG leaves, and wax of what it takes for noise.
     """
-    varied = _draw_varied(rng, factor)
-    if rng.random() < 0.5:
-        return varied
-    kernel = str(rng.choice(("aliased", "nearest")))
-    blur_sigma = (0.0, 0.0) if rng.random() < 0.7 else varied.blur_sigma
-    if rng.random() < 0.3:
-        return replace(varied, blur_sigma=blur_sigma, detour=rng.uniform(1.0, 2.0) / factor, detour_kernel=kernel)
-    return replace(varied, blur_sigma=blur_sigma, kernel=kernel)
+    varied = replace(_draw_varied(rng, factor), noise_sd=10 / 255 * rng.random() ** 2 if rng.random() < 0.5 else 0.0)
+    steps = rng.random() < 0.5
+    kernel = str(rng.choice(("aliased", "nearest"))) if steps else "bicubic"
+    blur_sigma = (0.0, 0.0) if steps and rng.random() < 0.7 else varied.blur_sigma
+    if rng.random() < 0.35:
+        quality = int(rng.integers(35, 96)) if rng.random() < 0.7 else None
+        return replace(varied, blur_sigma=blur_sigma, detour=rng.uniform(1.0, 2.0) / factor, detour_kernel=kernel, detour_jpeg=quality)
+    return replace(varied, blur_sigma=blur_sigma, kernel=kernel if steps else varied.kernel)
 
 
 DRAWS: dict[str, Callable[[np.random.Generator, int], Degradation]] = {"soft": _draw_soft, "varied": _draw_varied, "found": _draw_found}

@@ -371,7 +371,7 @@ def test_the_feature_loss_is_added_where_it_is_asked_for(recipe, photo, new_trai
     torch.testing.assert_close(twice.task(batch, 0)["features"], 2 * terms["features"], atol=0, rtol=1e-5)
 
 
-def test_a_careful_recipe_asks_less_of_poor_inputs_and_the_same_of_the_others(recipe, photo, new_trainer, tmp_path):
+def test_a_recipe_with_a_poor_tip_asks_less_of_poor_inputs_and_the_same_of_the_others(recipe, photo, new_trainer, tmp_path):
     save_random_squeezenet(tmp_path / "features.npz")
     plain = replace(recipe, crop=32, feature_weight=0.1, feature_weights=str(tmp_path / "features.npz"))
     batch = EmbeddedBatches([photo], plain)[0]
@@ -382,7 +382,7 @@ def test_a_careful_recipe_asks_less_of_poor_inputs_and_the_same_of_the_others(re
         return trainer.task(replace(batch, poor=torch.tensor(poor)), 0)
 
     torch.testing.assert_close(terms(plain, [True, True]), terms(plain, [False, False]))
-    careful = replace(plain, careful=True)
+    careful = replace(plain, poor_tip=0.03)
     torch.testing.assert_close(terms(careful, [False, False]), terms(plain, [False, False]))
     of_first, of_second, of_none = terms(careful, [False, True]), terms(careful, [True, False]), terms(careful, [True, True])
     assert "features" not in of_none and of_none["charbonnier"] > of_first["charbonnier"] > terms(plain, [False, False])["charbonnier"]

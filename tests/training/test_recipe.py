@@ -68,6 +68,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one():
         "learning_rate=0",
         "ema_decay=1",
         "smallest_size=0",
+        "poor_tip=0",
         "precision=float16",
         "crop=30",
         "levels=3",

@@ -21,7 +21,7 @@ from utils.training.dataset import DEGRADED_PAIRS, Batch, EmbeddedBatches, Pair,
 from utils.training.embedded_model import build_denoiser, load_weights, measure_channel_std, read_channel_std
 from utils.training.export import export_model
 from utils.training.mixed_precision import in_precision
-from utils.training.objective import charbonnier, estimate
+from utils.training.objective import TIP, charbonnier, estimate
 from utils.training.recipe import EmbeddedRecipe
 from utils.training.task import Task, Validation
 from utils.training.validation import displayed, gain, upscale
@@ -30,14 +30,12 @@ VALIDATED = (("clean", [200]), ("clean", [200, 100, 50]), ("degraded", [200]))
 """Kinds of pairs and timestep lists; the score is the mean over them, in decibels."""
 SHOWN = 3
 """How many validation pictures go into the log."""
-TIP, CAREFUL_TIP = 1e-3, 0.03
-"""Of Charbonnier's loss, in [0,1]: everywhere, and for poor inputs in a recipe that is careful with them."""
 
 
 class EmbeddedTask(Task):
     """The loss is Charbonnier's between the sampler's picture and the sharp one, and `feature_weight` times their distance in features.
 
-    A recipe that is `careful` asks less of poor inputs: no features, and a wide tip, which prefers the mean of what they may have been to a guess.
+    A recipe with a `poor_tip` asks less of poor inputs: no features, and a wide tip, which prefers the mean of what they may have been to a guess.
     """
 
     recipe: EmbeddedRecipe
@@ -95,8 +93,9 @@ class EmbeddedTask(Task):
 
     def _terms(self, rgb: torch.Tensor, target: torch.Tensor, poor: torch.Tensor) -> dict[str, torch.Tensor]:
         """Of pictures [B,3,H,W] in [0,1]; poor: [B] bool."""
-        spared = poor if self.recipe.careful else torch.zeros_like(poor)
-        terms = {"charbonnier": charbonnier(rgb, target, torch.where(spared, CAREFUL_TIP, TIP)[:, None, None, None])}
+        poor_tip = self.recipe.poor_tip
+        spared = torch.zeros_like(poor) if poor_tip is None else poor
+        terms = {"charbonnier": charbonnier(rgb, target, torch.where(spared, poor_tip or TIP, TIP)[:, None, None, None])}
         if self._features is not None and not spared.all():
             pictures = (picture[~spared].contiguous(memory_format=torch.channels_last) for picture in (rgb, target))
             with self.accelerator.autocast(AutocastKwargs()):

@@ -5,6 +5,9 @@ import torch
 from utils.models.denoising import Conditioning, Denoiser, decode, noise_levels, predict_eps, starting_latents
 from utils.training.dataset import Batch
 
+TIP = 1e-3
+"""Of Charbonnier's loss, in [0,1]."""
+
 
 def estimate(denoiser: Denoiser, batch: Batch) -> torch.Tensor:
     """The picture [B,3,H,W] that the UNet sees at the batch's last step, as if that step went to noise level zero.
@@ -23,7 +26,7 @@ def estimate(denoiser: Denoiser, batch: Batch) -> torch.Tensor:
     return decode(denoiser, z - sigmas[last].to(z.device) * eps)
 
 
-def charbonnier(rgb: torch.Tensor, target: torch.Tensor, tip: torch.Tensor | float = 1e-3) -> torch.Tensor:
+def charbonnier(rgb: torch.Tensor, target: torch.Tensor, tip: torch.Tensor | float = TIP) -> torch.Tensor:
     """L1 with a rounded tip: mean sqrt(d^2 + tip^2) over all pixels in [0,1]; tip may be one for each picture, [B,1,1,1].
 
     Far above the tip the best answer to what cannot be known is the median, which is one of the crisp pictures that it may have been; far below

@@ -64,7 +64,7 @@ class EmbeddedRecipe(Recipe):
     negative_share: float = 0.1  # of the samples: labelled as the negative side of guidance, with a blurred target
     negative_sigma: float = 1.2
     few_step_share: float = 0.3  # of the batches: two or more steps, learning from the last one
-    careful: bool = False  # with poor inputs: what they do not tell is averaged rather than guessed, and gets no feature loss
+    poor_tip: float | None = None  # of Charbonnier's loss for poor inputs, which then get no feature loss; null treats them as the others
     few_step_lists: list[list[int]] = field(default_factory=lambda: [[200, 100], [200, 100, 50], [200, 150, 100, 50], [250, 200, 150, 100, 50]])
     feature_weights: str | None = None  # .npz of a SqueezeNet 1.1, for a feature_weight above 0
     levels: int = 2  # of the wavelet latents: 2^levels pixels a latent
@@ -171,6 +171,7 @@ def _check_embedded(recipe: EmbeddedRecipe) -> None:
     _require(2**recipe.levels == recipe.scale, "levels", "must make latents at the size of the low-resolution picture (2^levels = scale)")
     _require(recipe.unet_class in UNET_CLASSES, "unet_class", f"must be one of {', '.join(UNET_CLASSES)}")
     _require(recipe.negative_sigma >= 0, "negative_sigma", "must not be negative")
+    _require(recipe.poor_tip is None or recipe.poor_tip > 0, "poor_tip", "must be above 0, or null")
     for name in ("negative_share", "few_step_share"):
         _require_share(recipe, name)
     for timesteps in recipe.few_step_lists:

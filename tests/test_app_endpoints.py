@@ -298,7 +298,7 @@ def test_nothing_is_kept_of_a_batch_that_is_cancelled_although_its_client_stays(
     before = set(page_files.glob("session-*/*"))
     job = client.submit([handle_file(picture)], api_name="/upscale_batch")
     wait_until(lambda: OrderedSampler.seeds)
-    assert set(page_files.glob("session-*/*")) > before
+    assert set(page_files.glob("session-*/*")) - before  # of which those of earlier clients may vanish meanwhile
     job.cancel()
     OrderedSampler.gate.set()
     wait_until(lambda: not shared._turns._line)

@@ -19,7 +19,10 @@ BLUR_OF_STEPS = {2: 1.2, 3: 1.8, 4: 2.4, 5: 3.0}
 """Number of steps -> from which blur on (Gaussian standard deviation in pixels of the input) a clean picture gets them."""
 
 TRUSTED_NOISE = 2.5
-"""The noise (in units of 1/255) at which consistency and enhancement are worth half."""
+"""The noise (in units of 1/255) at which enhancement is worth half, and consistency half of what it may lose."""
+
+LEAST_CONSISTENCY = 0.25
+"""How far a result is brought to any input: so little loses little even on strong noise, and brings back texture that the networks took for noise."""
 
 STEP_WORDS = {1: "one step", 2: "two steps", 3: "three steps", 4: "four steps", 5: "five steps"}
 
@@ -91,9 +94,10 @@ def adaptive_guidance(complexity: float, low: float, high: float) -> tuple[float
 def auto_consistency(noise: float) -> tuple[float, str]:
     """How far the result is to be brought to the input, 1 for a clean one, and why.
 
-    Next to nothing from a noise of 5 on, which JPEG of quality 75 leaves: docs/stages.md shows what a back-projection gains below and costs above.
+    Hardly more than LEAST_CONSISTENCY from a noise of 5 on, which JPEG of quality 75 leaves: docs/stages.md shows what more of a back-projection
+    gains below and costs above.
     """
-    strength = _cleanness(noise)
+    strength = LEAST_CONSISTENCY + (1 - LEAST_CONSISTENCY) * _cleanness(noise)
     return strength, f"Noise sigma {noise:.1f}: consistency {strength:.2f}."
 
 

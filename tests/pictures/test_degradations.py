@@ -132,7 +132,7 @@ def test_half_of_the_found_draws_have_stair_steps_and_most_of_those_are_not_blur
 
 @pytest.mark.parametrize("how", [Degradation(kernel="nearest"), Degradation(detour=0.25, detour_kernel="nearest")])
 def test_nearest_makes_stair_steps_of_a_slanted_edge(how):
-    """Seen in how far a column of the edge is from the columns beside it, moved by what the edge's slope moves it."""
+    """Seen in the height of the edge, column by column: along a straight slope its second difference is zero."""
     y, x = np.mgrid[:128, :256].astype(np.float32)
     edge = np.clip(y - 40 - x / 5, 0, 1)[..., None].repeat(3, axis=2)
 

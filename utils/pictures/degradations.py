@@ -113,14 +113,14 @@ def _draw_found(rng: np.random.Generator, factor: int) -> Degradation:
     What was reduced before was mostly a JPEG too, whose blocks were of another size. Noise is weak in most, because reduction averages it. A model
     that has seen few such pictures makes crisp waves and teeth of stair-steps, nets of what JPEG leaves, and wax of what it takes for noise.
     """
-    varied = replace(_draw_varied(rng, factor), noise_sd=10 / 255 * rng.random() ** 2 if rng.random() < 0.5 else 0.0)
-    steps = rng.random() < 0.5
-    kernel = str(rng.choice(("aliased", "nearest"))) if steps else "bicubic"
-    blur_sigma = (0.0, 0.0) if steps and rng.random() < 0.7 else varied.blur_sigma
+    found = replace(_draw_varied(rng, factor), noise_sd=10 / 255 * rng.random() ** 2 if rng.random() < 0.5 else 0.0)
+    stair_steps = str(rng.choice(("aliased", "nearest"))) if rng.random() < 0.5 else None
+    if stair_steps and rng.random() < 0.7:
+        found = replace(found, blur_sigma=(0.0, 0.0))
     if rng.random() < 0.35:
         quality = int(rng.integers(35, 96)) if rng.random() < 0.7 else None
-        return replace(varied, blur_sigma=blur_sigma, detour=rng.uniform(1.0, 2.0) / factor, detour_kernel=kernel, detour_jpeg=quality)
-    return replace(varied, blur_sigma=blur_sigma, kernel=kernel if steps else varied.kernel)
+        return replace(found, detour=rng.uniform(1.0, 2.0) / factor, detour_kernel=stair_steps or "bicubic", detour_jpeg=quality)
+    return replace(found, kernel=stair_steps or found.kernel)
 
 
 DRAWS: dict[str, Callable[[np.random.Generator, int], Degradation]] = {"soft": _draw_soft, "varied": _draw_varied, "found": _draw_found}

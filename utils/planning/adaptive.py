@@ -19,7 +19,7 @@ BLUR_OF_STEPS = {2: 1.2, 3: 1.8, 4: 2.4, 5: 3.0}
 """Number of steps -> from which blur on (Gaussian standard deviation in pixels of the input) a clean picture gets them."""
 
 TRUSTED_NOISE = 2.5
-"""The noise (in units of 1/255) at which enhancement is worth half, and consistency half of what it may lose."""
+"""The noise (in units of 1/255) at which enhancement, and consistency beyond its least, are worth half."""
 
 LEAST_CONSISTENCY = 0.25
 """How far a result is brought to any input: so little loses little even on strong noise, and brings back texture that the networks took for noise."""

@@ -93,9 +93,9 @@ class EmbeddedTask(Task):
 
     def _terms(self, rgb: torch.Tensor, target: torch.Tensor, poor: torch.Tensor) -> dict[str, torch.Tensor]:
         """Of pictures [B,3,H,W] in [0,1]; poor: [B] bool."""
-        poor_tip = self.recipe.poor_tip
-        spared = torch.zeros_like(poor) if poor_tip is None else poor
-        terms = {"charbonnier": charbonnier(rgb, target, torch.where(spared, poor_tip or TIP, TIP)[:, None, None, None])}
+        spared = torch.zeros_like(poor) if self.recipe.poor_tip is None else poor
+        tips = torch.where(spared, self.recipe.poor_tip or TIP, TIP)
+        terms = {"charbonnier": charbonnier(rgb, target, tips[:, None, None, None])}
         if self._features is not None and not spared.all():
             pictures = (picture[~spared].contiguous(memory_format=torch.channels_last) for picture in (rgb, target))
             with self.accelerator.autocast(AutocastKwargs()):

@@ -64,9 +64,9 @@ class EmbeddedRecipe(Recipe):
     negative_share: float = 0.1  # of the samples: labelled as the negative side of guidance, with a blurred target
     negative_sigma: float = 1.2
     few_step_share: float = 0.3  # of the batches: two or more steps, learning from the last one
-    poor_tip: float | None = None  # of Charbonnier's loss for poor inputs, which then get no feature loss; null treats them as the others
     few_step_lists: list[list[int]] = field(default_factory=lambda: [[200, 100], [200, 100, 50], [200, 150, 100, 50], [250, 200, 150, 100, 50]])
     feature_weights: str | None = None  # .npz of a SqueezeNet 1.1, for a feature_weight above 0
+    poor_tip: float | None = None  # of Charbonnier's loss for poor inputs, which then get no feature loss; null treats them as the others
     levels: int = 2  # of the wavelet latents: 2^levels pixels a latent
     unet_class: str = "UNet2DConditionModel"  # a name of UNET_CLASSES
     unet: dict[str, Any] = field(default_factory=dict)  # arguments of that class

@@ -207,8 +207,9 @@ def test_a_cancelled_batch_keeps_what_is_done_and_is_resumed(batch_page, folder,
     process(batch_page)
     expect(second).to_contain_text("Working 100%", timeout=SLOWEST)
     expect(batch_page.locator("#batch-status")).to_contain_text("Picture 2 of 2")
-    batch_page.get_by_role("button", name="Cancel").click()
-    expect(batch_page.locator("#batch-status")).to_contain_text("Stopping")
+    with batch_page.expect_response("**/gradio_api/run/predict*"):  # "Stopping" is said before the server knows of it
+        batch_page.get_by_role("button", name="Cancel").click()
+        expect(batch_page.locator("#batch-status")).to_contain_text("Stopping")
     HeldSampler.gate.set()
     expect(batch_page.locator("#batch-status")).to_contain_text("Stopped: 1 of 2 pictures done", timeout=SLOWEST)
     _, archive = downloaded(batch_page)

@@ -4,7 +4,7 @@ The originals in DIR are reduced four times and enlarged by the embedded model, 
 docs/stages.md, each below its heading there, of means over the pictures:
 shifted      the stages that are about colours, off and on, with colours and exposure of the results shifted on purpose
 plain        every stage, off and on, with the results as they are
-consistency  back-projection at none, `auto` and full, for clean, noisy and JPEG inputs
+consistency  back-projection at none, a quarter, `auto` and full, for clean, noisy and JPEG inputs
 adaptive     what is decided by the picture against what is set, for clean, blurred, noisy and JPEG inputs
 memory       what the stages need beside the result of the networks, in bytes for each of its pixels; needs no DIR
 """
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SCALE = 4
 SIDE = 4096  # of the picture that memory is measured with
+AS_MADE = {"color_fix": "none", "consistency": 0.0}  # settings that leave what the networks made as it is
 EXPOSURE, CAST = 0.9, (0.04, 0.0, -0.04)  # what brightness is multiplied with, and what is added to red, green and blue
 
 OFF = {"color_fix": "none", "fusion": "none", "consistency": 0.0, "fidelity": 0.0, "enhancement": 0.0}
@@ -47,7 +48,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     for candidates in ("back_projected", "color_fixes", "steps", "seeds")
     for method in ("weighted", "max")
 }
-OTHERS |= {f"consistency {strength:g}": {"consistency": strength} for strength in (0.5, 1.0)}
+OTHERS |= {f"consistency {strength:g}": {"consistency": strength} for strength in (0.25, 0.5, 1.0)}
 OTHERS |= {f"fidelity {strength:g}": {"fidelity": strength} for strength in (0.25, 0.5, 0.75, 1.0)}
 OTHERS |= {f"enhancement {strength:g}": {"enhancement": strength} for strength in (0.15, 0.3, 1.0)}
 OTHERS["consistency 1, then enhancement 0.3"] = {"consistency": 1.0, "enhancement": 0.3}
@@ -77,6 +78,7 @@ ADAPTIVE_ROWS: dict[str, dict[str, Any]] = {
     "adaptive guidance": {"adaptive_guidance": True},
     "enhancement 0.3": {"edge_enhancement": True},
     "adaptive enhancement, 0.3 at most": {"adaptive_enhancement": True},
+    "consistency 0": {"consistency": 0.0},
     "consistency 1": {"consistency": 1.0},
     "consistency auto": {"consistency": "auto"},
 }
@@ -172,7 +174,7 @@ def _plain_table(folder: Path) -> str:
 
 
 def _consistency_table(folder: Path) -> str:
-    """For each kind of input the noise that is measured in it, what `auto` makes of that, and what it and full strength gain over none."""
+    """For each kind of input the noise that is measured in it, what `auto` makes of that, and what it and set strengths gain over none."""
     from tqdm import tqdm
 
     from sampler_invsr import InvSamplerSR
@@ -183,7 +185,7 @@ def _consistency_table(folder: Path) -> str:
     from utils.pictures.stages import run_stages
     from utils.planning.adaptive import auto_consistency
 
-    sampler = InvSamplerSR({"color_fix": "none"})
+    sampler = InvSamplerSR(AS_MADE)
     found: dict[str, list[tuple[float, ...]]] = {kind: [] for kind in NOISY_INPUTS}
     for name in tqdm(find_tree(folder)):
         pixels = _original(folder / name)
@@ -193,12 +195,13 @@ def _consistency_table(folder: Path) -> str:
             auto, _ = auto_consistency(noise)
             hr, lq = _tensor(pixels), _tensor(small)
             enlarged = Enlarged(hr, lq, sampler.sample_image(lq), {})
-            contexts = [_context(sampler, enlarged, {"color_fix": "wavelet", "consistency": strength}) for strength in (0.0, auto, 1.0)]
+            strengths = (0.0, 0.25, auto, 1.0)
+            contexts = [_context(sampler, enlarged, {"color_fix": "wavelet", "consistency": strength}) for strength in strengths]
             found[kind].append((noise, auto, *(psnr_rgb(run_stages(enlarged.canvas, context), hr) for context in contexts)))
-    lines = ["| input | noise measured | auto | PSNR-RGB without, dB | auto gains | 1 gains |", "|---|---|---|---|---|---|"]
+    lines = ["| input | noise measured | auto | PSNR-RGB without, dB | 0.25 gains | auto gains | 1 gains |", "|---|---|---|---|---|---|---|"]
     for kind, pictures in found.items():
-        noise, auto, off, with_auto, full = (fmean(values) for values in zip(*pictures, strict=True))
-        lines.append(f"| {kind} | {noise:.1f} | {auto:.2f} | {off:.3f} | {with_auto - off:+.3f} | {full - off:+.3f} |")
+        noise, auto, off, *on = (fmean(values) for values in zip(*pictures, strict=True))
+        lines.append(f"| {kind} | {noise:.1f} | {auto:.2f} | {off:.3f} | {' | '.join(f'{psnr - off:+.3f}' for psnr in on)} |")
     return "### Consistency by the input's noise\n\n" + "\n".join(lines) + "\n"
 
 
@@ -254,7 +257,7 @@ def _enlarged(folder: Path) -> tuple[InvSamplerSR, list[Enlarged]]:
     from utils.evaluation.picture_sets import find_tree
     from utils.pictures.degradations import Degradation
 
-    sampler, pictures = InvSamplerSR({"color_fix": "none"}), []
+    sampler, pictures = InvSamplerSR(AS_MADE), []
     others = {"steps": {"timesteps": [200, 100]}, "seeds": {"seed": sampler.settings.seed + 1}}
     for name in tqdm(find_tree(folder)):
         pixels = _original(folder / name)

@@ -33,11 +33,12 @@ SHARED = PROJECT.parent / "shared"
 
 @pytest.fixture(scope="session")
 def tiny_config() -> dict[str, Any]:
-    """Settings for a Stable-Diffusion-shaped model with random weights, in float32, tiles of 64."""
+    """Settings for a Stable-Diffusion-shaped model with random weights, in float32, tiles of 64, no stage on."""
     return {
         "sd_pipe": {"params": {"pretrained_model_name_or_path": str(PIPELINE_TINY)}},
         "basesr": {"chopping": {"pch_size": 64}},
         "color_fix": "none",
+        "consistency": 0.0,
         "device": "cpu",
         "dtype": "float32",
     }

@@ -55,7 +55,7 @@ SHAPES = {
     "one row": lambda photo: photo[:1],
 }
 CHOICES = {
-    "as shipped": {"color_fix": "wavelet"},
+    "as shipped": {"color_fix": "wavelet", "consistency": 0.25},
     "attention": {"attention_blending": True, "color_fix": "histogram"},
     "regions": {"smart_chopping": True, "attention_blending": True, "color_fix": "hybrid"},
     "two seeds": {"attention_fusion": True, "fusion_candidates": "seeds", "color_fix": "adain", "consistency": 0.5},
@@ -131,11 +131,13 @@ def megabytes(kind, side, divided, *settings):
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["megabytes"]
 
 
+@pytest.mark.slow
 def test_a_large_picture_takes_little_more_than_its_result():
     """4096 x 4096, with what may be in memory at once divided as the picture is. Tiles do not shrink with it."""
     assert megabytes("8 bits", 1024, 16) < 300
 
 
+@pytest.mark.slow
 def test_a_small_picture_enlarged_to_the_same_size_takes_no_more():
     assert megabytes("8 bits", 256, 16, "sf=16") < 300
 

@@ -71,10 +71,11 @@ def test_every_adaptive_decision_is_in_the_plan_with_its_reason():
 
 
 def test_what_is_off_is_off_and_needs_no_statistics():
-    plan = make_plan((300, 300), Settings(), SPEC)
+    settings = Settings(consistency=0.0)
+    plan = make_plan((300, 300), settings, SPEC)
     assert (plan.fusion, plan.extra_runs, plan.consistency, plan.fidelity, plan.enhancement) == ("none", (), 0, 0, 0)
     assert (plan.complexity, plan.noise, plan.blur) == (None, None, None) and not plan.attention_blending
-    assert make_plan((300, 300), Settings(), SPEC, stats(300, 300)).reasons == plan.reasons
+    assert make_plan((300, 300), settings, SPEC, stats(300, 300)).reasons == plan.reasons
     with pytest.raises(ValueError, match="measure"):
         make_plan((300, 300), make_settings({"adaptive_guidance": True}), SPEC)
 

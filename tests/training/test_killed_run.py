@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import torch
 from omegaconf import OmegaConf
 
@@ -15,6 +16,7 @@ from utils.training.run import train
 PROJECT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_moment_resumes_to_the_very_same_weights(recipe, photo_folder, tmp_path):
     config = tmp_path / "recipe.yaml"
     settings = {"steps": 24, "validate_every": 6, "checkpoint_steps": 4, "patience": 50, "logger": "none"}

@@ -20,7 +20,7 @@ PRESETS = {
     "Balanced": Preset("lets the model add detail, but none that the input contradicts", {"consistency": AUTO}),
     "Creative": Preset(
         "lets it imagine, with guidance and sharper edges where the picture is detailed",
-        {"adaptive_scheduler": True, "adaptive_guidance": True, "edge_enhancement": True, "adaptive_enhancement": True},
+        {"consistency": 0.0, "adaptive_scheduler": True, "adaptive_guidance": True, "edge_enhancement": True, "adaptive_enhancement": True},
     ),
 }
 

@@ -263,7 +263,7 @@ class Settings:
         needs={"attention_fusion": (True,)},
     )
     consistency: float | str = option(
-        0.0,
+        0.25,
         "how far the result, scaled down again, is brought to the input; auto: by its noise",
         low=0.0,
         high=1.0,

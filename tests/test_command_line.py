@@ -22,6 +22,7 @@ MODEL = [
     "dtype=float32",
     "device=cpu",
     "color_fix=none",
+    "consistency=0",
 ]
 
 

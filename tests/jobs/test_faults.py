@@ -278,7 +278,7 @@ def test_a_black_result_of_a_picture_that_is_not_is_never_kept_and_a_dark_pictur
 
     hook = embedded_sampler._model.denoiser.unet.register_forward_hook(spoil)
     try:
-        sampler = embedded_sampler.with_settings(pch_size=32, color_fix="none")
+        sampler = embedded_sampler.with_settings(pch_size=32, color_fix="none", consistency=0)
         if is_refused:
             with pytest.raises(UserError, match="gave black for what is not"):
                 sampler.upscale(np.full((20, 20, 3), level, np.uint8))

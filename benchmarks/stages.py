@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 SCALE = 4
 SIDE = 4096  # of the picture that memory is measured with
-AS_MADE = {"color_fix": "none", "consistency": 0.0}  # settings that leave what the networks made as it is
 EXPOSURE, CAST = 0.9, (0.04, 0.0, -0.04)  # what brightness is multiplied with, and what is added to red, green and blue
 
 OFF = {"color_fix": "none", "fusion": "none", "consistency": 0.0, "fidelity": 0.0, "enhancement": 0.0}
+AS_MADE = {name: OFF[name] for name in ("color_fix", "consistency")}  # settings that leave what the networks made as it is; the others are off
 FIXES: dict[str, dict[str, Any]] = {
     "all off": {},
     **{f"color_fix {name}": {"color_fix": name} for name in ("ycbcr", "wavelet", "histogram", "adain")},

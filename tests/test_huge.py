@@ -14,6 +14,7 @@ from tests.conftest import PROJECT
 from tests.pictures.icc_profiles import DISPLAY_P3
 from utils.pictures.picture import Picture
 from utils.pictures.resampling import bicubic
+from utils.planning.settings import Settings
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ SHAPES = {
     "one row": lambda photo: photo[:1],
 }
 CHOICES = {
-    "as shipped": {"color_fix": "wavelet", "consistency": 0.25},
+    "as shipped": {"color_fix": Settings().color_fix, "consistency": Settings().consistency},
     "attention": {"attention_blending": True, "color_fix": "histogram"},
     "regions": {"smart_chopping": True, "attention_blending": True, "color_fix": "hybrid"},
     "two seeds": {"attention_fusion": True, "fusion_candidates": "seeds", "color_fix": "adain", "consistency": 0.5},

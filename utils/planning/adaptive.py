@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from utils.planning.checked_settings import with_overrides
 from utils.planning.schedule import PUBLISHED, within
-from utils.planning.settings import AUTO, Settings
+from utils.planning.settings import AUTO, LEAST_CONSISTENCY, Settings
 
 if TYPE_CHECKING:
     from utils.planning.statistics import ImageStats
@@ -20,9 +20,6 @@ BLUR_OF_STEPS = {2: 1.2, 3: 1.8, 4: 2.4, 5: 3.0}
 
 TRUSTED_NOISE = 2.5
 """The noise (in units of 1/255) at which enhancement, and consistency beyond its least, are worth half."""
-
-LEAST_CONSISTENCY = 0.25
-"""How far a result is brought to any input: so little loses little even on strong noise, and brings back texture that the networks took for noise."""
 
 STEP_WORDS = {1: "one step", 2: "two steps", 3: "three steps", 4: "four steps", 5: "five steps"}
 

@@ -19,6 +19,8 @@ FUSION_METHODS = ("weighted", "max")
 FUSION_CANDIDATES = ("back_projected", "color_fixes", "steps", "seeds")
 AUTO = "auto"
 HIGHEST_SEED = 2**63 - 1
+LEAST_CONSISTENCY = 0.25
+"""How far a result is brought to its input by default, and at least by `auto`: so little loses little even on strong noise, and brings back texture that the networks took for noise."""
 DEVICES = ("auto", "cuda", "mps", "cpu")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -263,7 +265,7 @@ class Settings:
         needs={"attention_fusion": (True,)},
     )
     consistency: float | str = option(
-        0.25,
+        LEAST_CONSISTENCY,
         "how far the result, scaled down again, is brought to the input; auto: by its noise",
         low=0.0,
         high=1.0,

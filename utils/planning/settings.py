@@ -20,7 +20,10 @@ FUSION_CANDIDATES = ("back_projected", "color_fixes", "steps", "seeds")
 AUTO = "auto"
 HIGHEST_SEED = 2**63 - 1
 LEAST_CONSISTENCY = 0.25
-"""How far a result is brought to its input by default, and at least by `auto`: so little loses little even on strong noise, and brings back texture that the networks took for noise."""
+"""How far a result is brought to its input by default, and at least by `auto`.
+
+So little loses little even on strong noise, and brings back texture that the networks took for noise.
+"""
 DEVICES = ("auto", "cuda", "mps", "cpu")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 

@@ -130,6 +130,11 @@ def test_the_csv_holds_every_value(comparison):
     assert [float(row["psnr_y"]) for row in rows if row["method"] == "good"] == [19, 20, 21, 22, 23]
 
 
+def test_no_name_in_the_csv_is_a_formula_for_a_spreadsheet():
+    comparison = Comparison(("plain", "good"), (measured("=1+1.png", good=1),), ())
+    assert next(csv.DictReader(io.StringIO(as_csv(comparison))))["picture"] == "'=1+1.png"
+
+
 def test_the_json_holds_means_gains_and_what_was_left_out(comparison):
     document = json.loads(as_json(comparison, FACTS))
     assert document["means"]["good"]["psnr_y"] == {"count": 5, "mean": 21.0, "deviation": pytest.approx(math.sqrt(2.5)), "least": 19.0, "most": 23.0}

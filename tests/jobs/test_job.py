@@ -112,6 +112,17 @@ def test_the_report_has_a_row_for_every_file_and_agrees_with_what_is_there(sourc
     ]
 
 
+@pytest.mark.parametrize("beginning", ["=", "+", "-", "@", "\t"])
+def test_no_cell_of_the_table_is_a_formula_for_a_spreadsheet(tmp_path, beginning):
+    name = f"{beginning}1+1.png"
+    picture(tmp_path / "in" / name)
+    run(tmp_path / "in", tmp_path / "out")
+    with (tmp_path / "out" / "report.csv").open(newline="", encoding="utf-8") as stream:
+        row = next(csv.DictReader(stream))
+    assert row["input"] == row["output"] == f"'{name}" and row["status"] == "done"
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["files"][0]["input"] == name
+
+
 def test_the_summary_tells_files_that_failed_by_themselves_from_those_that_were_not_reached(source, tmp_path):
     (source / "Größe 1" / "0.png").write_bytes(b"")
     stop, ends = Event(), []

@@ -24,7 +24,7 @@ from utils.evaluation.comparison import Comparison, Detail, Measured
 from utils.evaluation.measures import MEASURES, Measure
 from utils.evaluation.plots import box_plot, gain_plot
 from utils.evaluation.summary import Gain, Spread, folders, gain, gains, ranked, spread, summary
-from utils.jobs.naming import printable
+from utils.jobs.naming import printable, spreadsheet_text
 from utils.jobs.output_folder import make_folder
 from utils.pictures.whole_files import begins_with, write_whole
 from utils.planning.errors import UserError
@@ -82,7 +82,7 @@ def as_csv(comparison: Comparison) -> str:
     for picture in comparison.pictures:
         for label, values in picture.values.items():
             numbers = ["" if (value := values.get(measure)) is None else f"{value:.8g}" for measure in MEASURES]
-            writer.writerow([picture.name, label, picture.size[1], picture.size[0], *numbers])
+            writer.writerow([spreadsheet_text(picture.name), label, picture.size[1], picture.size[0], *numbers])
     return stream.getvalue()
 
 

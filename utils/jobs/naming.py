@@ -17,6 +17,11 @@ def printable(words: str) -> str:
     return words.encode("utf-8", errors="backslashreplace").decode()
 
 
+def spreadsheet_text(words: str) -> str:
+    """Words for a cell of a table: with an apostrophe before what a spreadsheet would take for a formula, and run, when it opens the file."""
+    return "'" + words if words.startswith(("=", "+", "-", "@", "\t", "\r")) else words
+
+
 def name_outputs(names: Iterable[PurePosixPath], suffix: str = ".png") -> dict[PurePosixPath, PurePosixPath]:
     """Input -> output, both relative: `<stem>.png`, or `<name>.png` where stems in a folder are the same, or `<name>.2.png` where those meet too.
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from utils.jobs.naming import printable
+from utils.jobs.naming import printable, spreadsheet_text
 from utils.pictures.whole_files import begins_with, write_whole
 from utils.planning.errors import UserError
 
@@ -92,7 +92,7 @@ def write_report(rows: Sequence[Row], summary: Summary, root: Path, out_folder: 
     table = io.StringIO()
     writer = csv.DictWriter(table, COLUMNS)
     writer.writeheader()
-    writer.writerows(files)
+    writer.writerows({name: spreadsheet_text(value) if isinstance(value, str) else value for name, value in row.items()} for row in files)
     _write_text(out_folder / REPORT_CSV, table.getvalue())
 
 

@@ -296,25 +296,32 @@ class InvSamplerSR:
         from utils.models.denoising import sample
         from utils.models.draws import draws_of, seeded_draws, window_draws
         from utils.models.remedies import in_float32
+        from utils.models.self_ensemble import averaged
         from utils.pictures.soundness import unsound
 
         if eps is None:
             draws = seeded_draws(run.seed, [box for box, _ in batch], self.spec)
         else:
             draws = eps if eps == "mean" else window_draws(eps, batch, self.spec)
-        with torch.no_grad():
-            conditioning = self._model.conditioner(settings.prompt, settings.negative_prompt, guidance)
-            lq = patches.float().to(self.device)
+        broken = torch.zeros(len(patches), dtype=torch.bool)
+
+        def compute(lq: torch.Tensor, draws: Draws) -> torch.Tensor:
             rgb = sample(self._model.denoiser, lq, run.timesteps, guidance, conditioning, draws)
-            broken = unsound(rgb, lq)
-            if broken.any() and self.dtype != torch.float32:
-                precise, conditioning = in_float32(self._model.denoiser, conditioning)
-                rgb[broken] = sample(precise, lq[broken], run.timesteps, guidance, conditioning, draws_of(draws, broken.cpu()))
-                if remedies:
-                    remedies.float32_tiles += int(broken.sum())
+            again = unsound(rgb, lq)
+            if again.any() and self.dtype != torch.float32:
+                precise, precisely = in_float32(self._model.denoiser, conditioning)
+                rgb[again] = sample(precise, lq[again], run.timesteps, guidance, precisely, draws_of(draws, again.cpu()))
+                broken.logical_or_(again.cpu())
             if unsound(rgb, lq).any():
                 raise UserError("The model gave black for what is not, or values that are not numbers, also in float32; check its files.")
             return rgb.clamp(0, 1)
+
+        with torch.no_grad():
+            conditioning = self._model.conditioner(settings.prompt, settings.negative_prompt, guidance)
+            rgb = averaged(compute, patches.float().to(self.device), draws, settings.self_ensemble)
+        if remedies:
+            remedies.float32_tiles += int(broken.sum())
+        return rgb
 
     def _finished(self, canvases: tuple[Rows, ...], lq: torch.Tensor, plan: Plan) -> Iterator[tuple[int, torch.Tensor]]:
         """The stages after the networks, on the first run's result, against the UNPADDED input: stretches of rows at the size asked for."""

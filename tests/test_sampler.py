@@ -160,6 +160,17 @@ def test_guidance_works_on_chopped_pictures_and_uses_the_negative_prompt(tiny_co
     assert (guided - other).abs().max() > 1e-6
 
 
+def test_a_self_ensemble_is_the_mean_over_views_of_every_tile(sampler):
+    lq, both = torch.rand(1, 3, 80, 96), sampler.with_settings(self_ensemble=2)
+    part = lq[..., :64, :64]
+    turned = sampler.sample_patches(part.flip(-1, -2), eps="mean").flip(-1, -2)
+    torch.testing.assert_close(both.sample_patches(part, eps="mean"), (sampler.sample_patches(part, eps="mean") + turned) / 2)
+    assert (turned - sampler.sample_patches(part, eps="mean")).abs().max() > 1e-3
+    again = sampler.sample_image(lq.flip(-1, -2), eps="mean").flip(-1, -2)  # turned, its tiles lie as before; their weights are a little lopsided
+    torch.testing.assert_close(both.sample_image(lq, eps="mean"), (sampler.sample_image(lq, eps="mean") + again) / 2, atol=1e-2, rtol=0)
+    torch.testing.assert_close(both.sample_image(lq), both.with_settings(extra_bs=1).sample_image(lq), atol=1e-5, rtol=0)
+
+
 def test_draws_can_be_given(sampler):
     lq = torch.rand(2, 3, 64, 64)
     shape = 2, *sampler.spec.latent_shape((64, 64))

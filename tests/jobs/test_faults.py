@@ -241,12 +241,13 @@ def overflowing(request):
     hook.remove()
 
 
-def test_tiles_that_are_black_or_not_numbers_are_computed_again_in_float32(overflowing, embedded_sampler, photo):
-    result = overflowing.upscale(photo[:64, :96])
+@pytest.mark.parametrize("views", [1, 2])
+def test_tiles_that_are_black_or_not_numbers_are_computed_again_in_float32(overflowing, embedded_sampler, photo, views):
+    result = overflowing.upscale(photo[:64, :96], self_ensemble=views)
     assert len(result.plan.tiles) == 2 and result.plan.tile_batch == 4
     assert result.warnings == ("Tiles that came out black or with values that are not numbers were computed again in float32 (1).",)
     assert result.warnings[0] == result.plan.reasons[-1] and next(overflowing._model.denoiser.unet.parameters()).dtype == torch.bfloat16
-    precise = embedded_sampler.upscale(photo[:64, :96], pch_size=64, color_fix="none").picture
+    precise = embedded_sampler.upscale(photo[:64, :96], pch_size=64, color_fix="none", self_ensemble=views).picture
     assert np.abs(result.picture.astype(int) - precise).mean() < 1.5
 
 

@@ -22,15 +22,15 @@ def plan_of(side: int = 256, **settings) -> Plan:
 
 @pytest.mark.parametrize(
     "more",
-    [{"timesteps": [200, 100]}, {"cfg_scale": 2.0}, {"overlap": 0.8}, {"attention_fusion": True, "fusion_candidates": "seeds"}],
+    [{"timesteps": [200, 100]}, {"cfg_scale": 2.0}, {"overlap": 0.8}, {"self_ensemble": 2}, {"attention_fusion": True, "fusion_candidates": "seeds"}],
 )
-def test_more_steps_guidance_tiles_and_runs_take_longer(more):
+def test_more_steps_guidance_tiles_views_and_runs_take_longer(more):
     assert work(plan_of(**more)) > work(plan_of())
 
 
 def test_work_is_that_of_all_tiles():
     plan = plan_of()
-    assert work(plan) == len(plan.tiles) * tile_work(128, 1, 1.0)
+    assert work(plan) == len(plan.tiles) * tile_work(128, 1, 1.0, 1)
 
 
 @pytest.mark.parametrize("more", [{"pch_size": 192}, {"cfg_scale": 2.0}, {"extra_bs": 8}])

@@ -46,11 +46,11 @@ def test_plan_is_plain_frozen_and_repeatable():
 
 
 def test_plan_says_what_will_be_done():
-    plan = make_plan((100, 300), make_settings({"cfg_scale": 2, "timesteps": [200, 100]}), SPEC)
+    plan = make_plan((100, 300), make_settings({"cfg_scale": 2, "timesteps": [200, 100], "self_ensemble": 4}), SPEC)
     assert plan.output_size == (400, 1200) and plan.lq_size == (128, 304) and plan.origin == (14, 0)
     assert [box.left for box in plan.tiles] == [0, 64, 128, 176]
     words = " ".join(plan.reasons)
-    for fact in ("300 x 100", "1200 x 400", "4 tiles", "2 steps", "Guidance 2", "Padded"):
+    for fact in ("300 x 100", "1200 x 400", "4 tiles", "2 steps", "Guidance 2", "4 views", "Padded"):
         assert fact in words, fact
 
 

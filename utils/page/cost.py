@@ -20,13 +20,13 @@ STEP = 0.5
 
 
 def work(plan: Plan) -> float:
-    """What the seconds of a run are in proportion to: input pixels of all tiles, weighted by the steps they take."""
-    return sum(len(plan.tiles) * tile_work(plan.patch, len(run.timesteps), plan.cfg_scale) for run in plan.runs)
+    """What the seconds of a run are in proportion to: input pixels of all tiles, weighted by the steps and views they take."""
+    return sum(len(plan.tiles) * tile_work(plan.patch, len(run.timesteps), plan.cfg_scale, plan.self_ensemble) for run in plan.runs)
 
 
-def tile_work(side: int, steps: int, guidance: float) -> float:
+def tile_work(side: int, steps: int, guidance: float, views: int) -> float:
     """`work` for one square tile of the input."""
-    return side**2 * (1 + STEP * steps * (2 if guidance > 1 else 1))
+    return views * side**2 * (1 + STEP * steps * (2 if guidance > 1 else 1))
 
 
 def memory(plan: Plan, spec: ModelSpec, dtype: torch.dtype) -> int:

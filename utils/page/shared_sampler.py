@@ -197,7 +197,8 @@ class SharedSampler:
         try:
             multiple = sampler.spec.lq_multiple
             side = -(-_TRIAL_SIDE // multiple) * multiple
-            amount = tile_work(side, len(sampler.settings.timesteps), sampler.settings.cfg_scale)
+            settings = sampler.settings
+            amount = tile_work(side, len(settings.timesteps), settings.cfg_scale, settings.self_ensemble)
             for _ in range(2):
                 start = time.perf_counter()
                 sampler.sample_patches(torch.zeros(1, 3, side, side))

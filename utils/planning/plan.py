@@ -38,9 +38,9 @@ class Plan:
 
     scale: what the networks magnify by, whatever is asked for; what they make, of `canvas_size`, is resized to `output_size` at the very end.
     origin: row and column of the padded input where the picture starts. patch: side of a tile. timesteps, seed: those of the run that gives
-    the result. extra_runs: further runs, whose results are candidates of the fusion. fusion: none, weighted or max. consistency, fidelity,
-    enhancement: strengths in [0,1], 0 being off. complexity, noise, blur: what was measured of the picture, as in `ImageStats`, or None where
-    no decision needed it. reasons: the decisions in words.
+    the result. self_ensemble: views of each tile whose results are averaged. extra_runs: further runs, whose results are candidates of the
+    fusion. fusion: none, weighted or max. consistency, fidelity, enhancement: strengths in [0,1], 0 being off. complexity, noise, blur: what was
+    measured of the picture, as in `ImageStats`, or None where no decision needed it. reasons: the decisions in words.
     """
 
     model: str
@@ -55,6 +55,7 @@ class Plan:
     tile_batch: int
     timesteps: tuple[int, ...]
     cfg_scale: float
+    self_ensemble: int
     attention_blending: bool
     color_fix: str
     hybrid_mode: str
@@ -123,10 +124,11 @@ def make_plan(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec
     tiles, tile_words = _tiles(rows, columns, settings, stats)
     timesteps, step_words = _timesteps(settings, spec, stats)
     cfg_scale, guidance_words = _guidance(settings, spec, stats)
+    ensemble_words = _ensemble_words(settings)
     extra_runs, fusion_words = _fusion(settings, spec, timesteps)
     consistency, consistency_words = _consistency(settings, stats)
     enhancement, enhancement_words = _enhancement(settings, stats)
-    reasons = [size_words, tile_words, step_words, guidance_words, fusion_words, consistency_words, enhancement_words]
+    reasons = [size_words, tile_words, step_words, guidance_words, ensemble_words, fusion_words, consistency_words, enhancement_words]
     plan = Plan(
         model=spec.name,
         scale=spec.scale,
@@ -140,6 +142,7 @@ def make_plan(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec
         tile_batch=chopping.extra_bs,
         timesteps=timesteps,
         cfg_scale=cfg_scale,
+        self_ensemble=settings.self_ensemble,
         attention_blending=settings.attention_blending,
         color_fix=settings.color_fix,
         hybrid_mode=settings.hybrid_mode,
@@ -254,6 +257,11 @@ def _guidance(settings: Settings, spec: ModelSpec, stats: ImageStats | None) -> 
     if not spec.has_text:
         words.append("The model has no text conditioning: prompts are not used.")
     return guidance, words
+
+
+def _ensemble_words(settings: Settings) -> list[str]:
+    views = settings.self_ensemble
+    return [f"Self-ensemble: the networks see every tile in {views} views, turned and mirrored, and their mean is taken."] if views > 1 else []
 
 
 def _fusion(settings: Settings, spec: ModelSpec, timesteps: tuple[int, ...]) -> tuple[tuple[Run, ...], list[str]]:

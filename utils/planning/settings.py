@@ -284,6 +284,15 @@ class Settings:
         label="Fidelity",
         section=FAITH,
     )
+    self_ensemble: int = option(
+        1,
+        "views of each tile, turned and mirrored, whose results are averaged: nearer to the original, and the networks run for each",
+        low=1,
+        high=8,
+        label="Self-ensemble",
+        section=FAITH,
+        usual=(1, 2, 4, 8),
+    )
     edge_enhancement: bool = option(
         False,
         "sharpen edges, by enhancement_strength",

@@ -106,7 +106,7 @@ def test_presets_and_own_settings_are_seen_side_by_side_chosen_from_and_kept_as_
 
     figures = open_page.locator("#sheet figure")
     expect(figures).to_have_count(3)
-    for k, words in enumerate(("Before", "Consistency by the picture, fidelity 0.5, random seed 5", "Consistency 0, random seed 77")):
+    for k, words in enumerate(("Before", "Fidelity 0.5, random seed 5", "Consistency 0, random seed 77")):
         expect(figures.nth(k)).to_contain_text(words)
         assert fetched(open_page, "#sheet figure img", k).size == (512, 512)
     before = np.asarray(fetched(open_page, "#sheet figure img"))

@@ -17,7 +17,7 @@ TRANSFORM = replace(AUTOENCODER, latent_factor=4, latent_channels=48)
 
 
 def plan_of(side: int = 256, **settings) -> Plan:
-    return make_plan((side, side), make_settings(settings), AUTOENCODER)
+    return make_plan((side, side), make_settings({"consistency": 0.25}, settings), AUTOENCODER)
 
 
 @pytest.mark.parametrize(

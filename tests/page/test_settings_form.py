@@ -112,7 +112,7 @@ def test_more_steps_than_are_offered_can_come_from_a_settings_file():
         ({"adaptive_guidance": True}, {"guidance_min", "guidance_max"}, {"cfg_scale"}),
         ({"attention_fusion": True}, {"fusion_method", "fusion_candidates"}, set()),
         ({"edge_enhancement": True}, {"enhancement_strength", "adaptive_enhancement"}, set()),
-        ({"consistency_auto": True}, set(), {"consistency"}),
+        ({"consistency_auto": False}, {"consistency"}, set()),
     ],
 )
 def test_options_appear_where_they_matter(changed, appear, vanish):

@@ -18,11 +18,10 @@ def stats(complexity=0.5, noise=0.0, blur=0.0):
 
 
 def test_what_is_decided_by_the_picture_needs_its_statistics():
-    assert not needs_statistics(Settings())
     assert not needs_statistics(make_settings({"edge_enhancement": True, "attention_fusion": True, "consistency": 1, "attention_blending": True}))
     for name in ("adaptive_scheduler", "adaptive_guidance", "smart_chopping", "adaptive_enhancement"):
-        assert needs_statistics(make_settings({name: True})), name
-    assert needs_statistics(make_settings({"consistency": "auto"}))
+        assert needs_statistics(make_settings({"consistency": 1, name: True})), name
+    assert needs_statistics(make_settings({"consistency": "auto"})) and needs_statistics(Settings())
 
 
 def test_the_extremes_of_adaptive_settings_need_no_statistics_and_leave_the_others_as_they_are():

@@ -30,13 +30,18 @@ ADAPTIVE = {
 }
 
 
+def fixed_settings(config=None, overrides=None):
+    """Under which no decision depends on what is in a picture, unless the config asks for it."""
+    return make_settings({"consistency": 0.25, **(config or {})}, overrides)
+
+
 def stats(h, w, complexity=0.5, noise=0.5, blur=2.0):
     return ImageStats(complexity, noise, blur, ComplexityMap(np.full((-(-h // 16), -(-w // 16)), complexity, np.float32), 16))
 
 
 def test_plan_is_plain_frozen_and_repeatable():
-    plan = make_plan((100, 300), Settings(), SPEC)
-    assert plan == make_plan((100, 300), Settings(), SPEC)
+    plan = make_plan((100, 300), fixed_settings(), SPEC)
+    assert plan == make_plan((100, 300), fixed_settings(), SPEC)
     assert json.loads(json.dumps(plan.to_dict())) == plan.to_dict()
     with pytest.raises(FrozenInstanceError):
         plan.seed = 1  # type: ignore[misc]
@@ -46,7 +51,7 @@ def test_plan_is_plain_frozen_and_repeatable():
 
 
 def test_plan_says_what_will_be_done():
-    plan = make_plan((100, 300), make_settings({"cfg_scale": 2, "timesteps": [200, 100], "self_ensemble": 4}), SPEC)
+    plan = make_plan((100, 300), fixed_settings({"cfg_scale": 2, "timesteps": [200, 100], "self_ensemble": 4}), SPEC)
     assert plan.output_size == (400, 1200) and plan.lq_size == (128, 304) and plan.origin == (14, 0)
     assert [box.left for box in plan.tiles] == [0, 64, 128, 176]
     words = " ".join(plan.reasons)
@@ -89,7 +94,7 @@ def test_settings_say_what_decisions_do_not():
         "color_fix": "hybrid",
         "hybrid_mode": "best",
     }
-    plan = make_plan((300, 300), make_settings(given), SPEC)
+    plan = make_plan((300, 300), fixed_settings(given), SPEC)
     assert (plan.consistency, plan.fidelity, plan.enhancement, plan.color_fix, plan.hybrid_mode) == (0.5, 0.25, 0.4, "hybrid", "best")
     for fact in ("Consistency 0.5, as set.", "Fidelity 0.25, as set.", "Edges enhanced by 0.4, as set."):
         assert fact in plan.reasons, fact
@@ -98,7 +103,7 @@ def test_settings_say_what_decisions_do_not():
 def test_smart_chopping_saves_tiles_where_the_picture_is_simple():
     settings = make_settings({"smart_chopping": True, "pch_size": 64})
     simple, detailed = (make_plan((400, 400), settings, SPEC, stats(400, 400, complexity)) for complexity in (0.0, 1.0))
-    fixed = make_plan((400, 400), make_settings({"pch_size": 64}), SPEC)
+    fixed = make_plan((400, 400), fixed_settings({"pch_size": 64}), SPEC)
     assert len(simple.tiles) < 0.7 * len(detailed.tiles) and len(detailed.tiles) <= len(fixed.tiles)
     assert f"(a fixed grid at 50% takes {len(fixed.tiles)})" in str(simple)
 
@@ -112,7 +117,7 @@ def test_adaptive_enhancement_works_by_itself():
 
 @pytest.mark.parametrize(("candidates", "runs"), [("back_projected", 1), ("color_fixes", 1), ("steps", 2), ("seeds", 2)])
 def test_the_cost_of_fusion_is_in_the_plan_before_it_runs(candidates, runs):
-    plan = make_plan((300, 300), make_settings({"attention_fusion": True, "fusion_candidates": candidates}), SPEC)
+    plan = make_plan((300, 300), fixed_settings({"attention_fusion": True, "fusion_candidates": candidates}), SPEC)
     assert len(plan.runs) == len({*plan.runs}) == runs and plan.runs[0] == Run(plan.timesteps, plan.seed)
     assert plan.tile_count == runs * len(plan.tiles)
     assert ("networks twice" in str(plan)) == (runs == 2)
@@ -120,7 +125,7 @@ def test_the_cost_of_fusion_is_in_the_plan_before_it_runs(candidates, runs):
 
 def test_fusion_of_steps_and_seeds_has_genuinely_different_candidates():
     def other(given, spec=SPEC):
-        return make_plan((64, 64), make_settings({"attention_fusion": True, **given}), spec).extra_runs[0]
+        return make_plan((64, 64), fixed_settings({"attention_fusion": True, **given}), spec).extra_runs[0]
 
     assert other({"fusion_candidates": "seeds", "seed": HIGHEST_SEED}) == Run((200,), 0)
     assert other({"fusion_candidates": "steps"}) == Run((200, 100), 12345)
@@ -145,24 +150,24 @@ def test_fusion_of_steps_and_seeds_has_genuinely_different_candidates():
 )
 def test_what_the_model_cannot_do_is_refused(size, given, words):
     with pytest.raises(UserError, match=words):
-        make_plan(size, make_settings({}, given), SPEC)
+        make_plan(size, fixed_settings({}, given), SPEC)
 
 
 def test_tiles_are_counted_as_they_are_laid():
     """Steps between tiles are whole pixels: of a tile of 3 that overlap by half they are 1, of one of 1 never less."""
     spec, least = replace(SPEC, lq_multiple=1), {"max_output_megapixels": 1000}
     with pytest.raises(UserError, match="more than 100000 tiles"):
-        make_plan((470, 470), make_settings(least, {"pch_size": 3, "overlap": 0.5}), spec)
-    assert make_plan((32, 32), make_settings(least, {"pch_size": 1, "overlap": 0.9}), spec).tile_count == 1024
+        make_plan((470, 470), fixed_settings(least, {"pch_size": 3, "overlap": 0.5}), spec)
+    assert make_plan((32, 32), fixed_settings(least, {"pch_size": 1, "overlap": 0.9}), spec).tile_count == 1024
 
 
 def test_a_picture_within_the_limit_is_not_refused_for_being_padded_to_the_models_multiple():
-    assert make_plan((1990, 2010), make_settings({"max_output_megapixels": 64}), SPEC).lq_size == (2000, 2016)
+    assert make_plan((1990, 2010), fixed_settings({"max_output_megapixels": 64}), SPEC).lq_size == (2000, 2016)
 
 
 def test_timesteps_the_model_was_not_trained_for_are_refused():
     with pytest.raises(UserError, match="from 1 to 250"):
-        make_plan((10, 10), make_settings({"timesteps": [500]}), replace(SPEC, timesteps=(1, 250)))
+        make_plan((10, 10), fixed_settings({"timesteps": [500]}), replace(SPEC, timesteps=(1, 250)))
 
 
 @pytest.mark.parametrize(("steps", "row"), json.loads((PARITY / "timestep_table.json").read_text())["steps"].items())

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.planning.test_plan import SPEC
+from tests.planning.test_plan import SPEC, fixed_settings
 from utils.planning.checked_settings import make_settings, parse_assignments
 from utils.planning.errors import UserError
 from utils.planning.plan import make_plan
@@ -30,7 +30,7 @@ def test_the_longer_side_is_as_long_as_asked_and_the_shape_stays(size, longest, 
 
 @given(size=st.tuples(sides, sides))
 def test_the_native_scale_is_the_canvas_of_the_networks(size):
-    plan = make_plan(size, make_settings(), SPEC)
+    plan = make_plan(size, fixed_settings(), SPEC)
     assert plan.output_size == plan.canvas_size == (4 * size[0], 4 * size[1]) and "at the end" not in str(plan)
 
 
@@ -46,7 +46,7 @@ def test_the_native_scale_is_the_canvas_of_the_networks(size):
     ],
 )
 def test_the_networks_do_the_same_whatever_the_size_asked_for(asked, output, words):
-    plan, native = make_plan((100, 300), make_settings(asked), SPEC), make_plan((100, 300), make_settings(), SPEC)
+    plan, native = make_plan((100, 300), fixed_settings({}, asked), SPEC), make_plan((100, 300), fixed_settings(), SPEC)
     assert plan.output_size == output and words in str(plan)
     assert (plan.picture_size, plan.scale, plan.canvas_size) == ((100, 300), 4, (400, 1200)) == (native.picture_size, 4, native.output_size)
     assert (plan.tiles, plan.lq_size, plan.runs) == (native.tiles, native.lq_size, native.runs)
@@ -62,7 +62,7 @@ def test_the_networks_do_the_same_whatever_the_size_asked_for(asked, output, wor
 )
 def test_the_limit_is_on_the_largest_picture_that_is_needed(size, asked, words):
     with pytest.raises(UserError, match=words):
-        make_plan(size, make_settings(asked, {"max_output_megapixels": 64}), SPEC)
+        make_plan(size, fixed_settings({}, asked | {"max_output_megapixels": 64}), SPEC)
 
 
 def test_sizes_are_checked_as_settings_and_may_be_words():

@@ -292,7 +292,7 @@ def _shown_values(settings: Settings) -> dict[str, Any]:
     values = {name: value_of(settings, DOTTED_NAMES[name]) for name in OFFERED}
     for name, widget in _AUTOMATIC.items():
         values[widget] = values[name] == AUTO
-        values[name] = value_of(_DEFAULTS, DOTTED_NAMES[name]) if values[widget] else values[name]
+        values[name] = OPTIONS[name]["low"] if values[widget] else values[name]
     return values | {"timesteps": len(settings.timesteps)}
 
 

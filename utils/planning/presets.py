@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from utils.planning.settings import AUTO, DOTTED_NAMES, Settings, matters, value_of
+from utils.planning.settings import DOTTED_NAMES, Settings, matters, value_of
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,8 @@ class Preset:
 
 
 PRESETS = {
-    "Faithful": Preset("stays close to what the input surely shows", {"consistency": AUTO, "fidelity": 0.5}),
-    "Balanced": Preset("lets the model add detail, but none that the input contradicts", {"consistency": AUTO}),
+    "Faithful": Preset("stays close to what the input surely shows", {"fidelity": 0.5}),
+    "Balanced": Preset("lets the model add detail, but none that the input contradicts", {}),
     "Creative": Preset(
         "lets it imagine, with guidance and sharper edges where the picture is detailed",
         {"consistency": 0.0, "adaptive_scheduler": True, "adaptive_guidance": True, "edge_enhancement": True, "adaptive_enhancement": True},

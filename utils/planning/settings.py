@@ -20,7 +20,7 @@ FUSION_CANDIDATES = ("back_projected", "color_fixes", "steps", "seeds")
 AUTO = "auto"
 HIGHEST_SEED = 2**63 - 1
 LEAST_CONSISTENCY = 0.25
-"""How far a result is brought to its input by default, and at least by `auto`.
+"""How far `auto` brings a result to its input at least.
 
 So little loses little even on strong noise, and brings back texture that the networks took for noise.
 """
@@ -268,7 +268,7 @@ class Settings:
         needs={"attention_fusion": (True,)},
     )
     consistency: float | str = option(
-        LEAST_CONSISTENCY,
+        AUTO,
         "how far the result, scaled down again, is brought to the input; auto: by its noise",
         low=0.0,
         high=1.0,

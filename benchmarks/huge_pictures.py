@@ -27,7 +27,7 @@ ROWS = {
     **{f"colour fix {name}": ("8 bits", [f"color_fix={name}"]) for name in ("wavelet", "ycbcr", "histogram", "adain", "hybrid")},
     "all stages": ("8 bits", EVERYTHING),
     "fusion of two seeds": ("8 bits", ["attention_fusion=true", "fusion_candidates=seeds"]),
-    "everything that is measured first": ("8 bits", ["adaptive_guidance=true", "smart_chopping=true", "attention_blending=true"]),
+    "everything that a picture decides": ("8 bits", ["adaptive_guidance=true", "smart_chopping=true", "attention_blending=true"]),
     "with transparency": ("8 bits, alpha", []),
     "16 bits": ("16 bits", []),
     "16 bits with transparency": ("16 bits, alpha", []),

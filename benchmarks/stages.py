@@ -234,7 +234,7 @@ def _adaptive_table(folder: Path) -> str:
         cells = []
         for kind in INPUTS:
             values = decided[label, kind]
-            cells.append(f"{fmean(psnr[label, kind]):.2f}" + f" ({min(values):.2g} to {max(values):.2g})")
+            cells.append(f"{fmean(psnr[label, kind]):.2f} ({min(values):.2g} to {max(values):.2g})")
         lines.append(f"| {label} | {' | '.join(cells)} | {fmean(seconds[label]):.1f} |")
     return "### What is decided by the picture\n\n" + "\n".join(lines) + "\n"
 

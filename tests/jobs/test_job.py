@@ -112,7 +112,7 @@ def test_the_report_has_a_row_for_every_file_and_agrees_with_what_is_there(sourc
     ]
 
 
-@pytest.mark.parametrize("beginning", ["=", "+", "-", "@", "\t"])
+@pytest.mark.parametrize("beginning", ["=", "+", "-", "@", "\t", "\r", "\n"])
 def test_no_cell_of_the_table_is_a_formula_for_a_spreadsheet(tmp_path, beginning):
     name = f"{beginning}1+1.png"
     picture(tmp_path / "in" / name)

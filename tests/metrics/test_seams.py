@@ -4,8 +4,8 @@ import math
 import pytest
 import torch
 
+from tests.fixed_settings import fixed_settings
 from utils.metrics.seams import Tiling, seam_score, tiling_from_json, tiling_of
-from utils.planning.checked_settings import make_settings
 from utils.planning.geometry import Box
 from utils.planning.model_spec import ModelSpec
 from utils.planning.plan import make_plan
@@ -21,7 +21,7 @@ def ramp(h=32, w=64):
 
 
 def plan_of(size, patch=32, **asked):
-    return make_plan(size, make_settings({"basesr": {"chopping": {"pch_size": patch}, **asked}}), SPEC)
+    return make_plan(size, fixed_settings({"basesr": {"chopping": {"pch_size": patch}, **asked}}), SPEC)
 
 
 def test_a_ramp_across_the_border_is_invisible():

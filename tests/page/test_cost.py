@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.fixed_settings import fixed_settings
 from utils.page import cost
 from utils.page.cost import available_memory, memory, tile_work, work
-from utils.planning.checked_settings import make_settings
 from utils.planning.memory import STRETCH
 from utils.planning.model_spec import ModelSpec
 from utils.planning.plan import Plan, make_plan
@@ -17,7 +17,7 @@ TRANSFORM = replace(AUTOENCODER, latent_factor=4, latent_channels=48)
 
 
 def plan_of(side: int = 256, **settings) -> Plan:
-    return make_plan((side, side), make_settings({"consistency": 0.25}, settings), AUTOENCODER)
+    return make_plan((side, side), fixed_settings(settings), AUTOENCODER)
 
 
 @pytest.mark.parametrize(

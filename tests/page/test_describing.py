@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from tests.fixed_settings import fixed_settings
 from utils.page import describing
 from utils.page.describing import detected, duration, plan_picture_uri, prospect, summary, why
 from utils.pictures.picture import Picture
-from utils.planning.checked_settings import make_settings
 from utils.planning.model_spec import ModelSpec
 from utils.planning.plan import make_plan
 from utils.planning.statistics import ComplexityMap, ImageStats
@@ -34,7 +34,7 @@ def test_what_was_measured_is_said_in_words_and_figures(measures, words):
 
 
 def test_a_run_that_does_not_fit_is_warned_of_and_one_that_does_is_not(monkeypatch):
-    plan = make_plan((200, 200), make_settings({"consistency": 0.25}), SPEC)
+    plan = make_plan((200, 200), fixed_settings(), SPEC)
     monkeypatch.setattr(describing, "available_memory", lambda device: 10**12)
     said = prospect(plan, SAMPLER, 100.0, 6, 20_000)
     assert "800 × 800 (0.6 megapixels), at most 3.87 MB as PNG" in said and "9 tiles of 128 × 128, about 2 min, up to 5.2" in said
@@ -58,7 +58,7 @@ def test_what_a_file_was_is_said():
 
 
 def test_why_shows_reasons_timings_and_the_tiles():
-    plan = make_plan((200, 200), make_settings({"consistency": 0.25}), SPEC)
+    plan = make_plan((200, 200), fixed_settings(), SPEC)
     uri = plan_picture_uri(plan, ImageStats(0.5, 1.0, 1.0, MAP), Picture(np.zeros((200, 200, 3), np.uint8)))
     said = why(plan, uri, {"Networks": 1.25})
     assert uri.startswith("data:image/jpeg") and uri in said

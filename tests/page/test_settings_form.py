@@ -52,6 +52,7 @@ def shown(form: SettingsForm, **changed: Any) -> set[str]:
         {"consistency": "auto", "fidelity": 0.33, "smart_chopping": True, "min_overlap": 0.1, "overlap": 0.7, "extra_bs": 2},
         {"edge_enhancement": True, "adaptive_enhancement": True, "enhancement_strength": 0.9, "prompt": "a cat", "negative_prompt": None},
         {"sf": 2.5, "longest_side": 1000},
+        {"consistency": 0.4, "self_ensemble": 3},
         {"hybrid_mode": "seed", "fusion_candidates": "seeds", "guidance_max": 5.0},
     ],
 )

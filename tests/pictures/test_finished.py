@@ -9,13 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fixed_settings import fixed_settings
 from utils.pictures.bands import stretches
 from utils.pictures.rows import RowsInMemory, RowsOnDisk, new_rows
 from utils.pictures.stages import StageContext, finished, run_stages
 from utils.planning.errors import UserError
 from utils.planning.model_spec import ModelSpec
 from utils.planning.plan import make_plan
-from utils.planning.settings import COLOR_FIXES, FUSION_CANDIDATES, FUSION_METHODS, HYBRID_MODES, Settings
+from utils.planning.settings import COLOR_FIXES, FUSION_CANDIDATES, FUSION_METHODS, HYBRID_MODES
 
 SPEC = ModelSpec(name="test", scale=4, latent_factor=8, latent_channels=4, lq_multiple=16, timesteps=(1, 1000), has_text=True)
 CPU = torch.device("cpu")
@@ -69,7 +70,7 @@ CHOICES = st.builds(
 def check(changes, h, rows, batch=1):
     lq = torch.nn.functional.interpolate(noise(batch, 3, 7, 5), size=(h, 12), mode="bicubic").clamp(0, 1)
     canvas, candidate = result_of(lq, 1), result_of(lq, 2)
-    plan = replace(make_plan((h, 12), Settings(), SPEC), **changes)
+    plan = replace(make_plan((h, 12), fixed_settings(), SPEC), **changes)
     whole = run_stages(canvas, StageContext(lq, plan, (candidate,)))
     torch.testing.assert_close(banded(canvas, candidate, lq, plan, rows), whole, atol=2e-6, rtol=0)
 

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.fixed_settings import fixed_settings
 from utils.pictures.plan_picture import PADDING_COLOUR, draw_plan
-from utils.planning.checked_settings import make_settings
 from utils.planning.geometry import Box, fixed_tiles
 from utils.planning.model_spec import ModelSpec
 from utils.planning.plan import Plan, make_plan
@@ -14,7 +14,7 @@ SPEC = ModelSpec("some", 4, 4, 48, 16, (1, 1000), False)
 
 
 def plan_of(size: tuple[int, int], patch: int = 64) -> Plan:
-    return make_plan(size, make_settings({"basesr": {"chopping": {"pch_size": patch}}}), SPEC)
+    return make_plan(size, fixed_settings({"basesr": {"chopping": {"pch_size": patch}}}), SPEC)
 
 
 def map_of(size: tuple[int, int], value: float = 0.0) -> ComplexityMap:
@@ -40,7 +40,7 @@ def test_of_any_size_and_depth(size, dtype):
 @pytest.mark.parametrize("multiple", [4, 16])
 def test_a_picture_thinner_than_a_pixel_of_the_drawing_is_drawn(size, longest, multiple):
     """It ended the process: OpenCV divides by a side of 0."""
-    plan = make_plan(size, make_settings({"max_output_megapixels": 500}), replace(SPEC, lq_multiple=multiple))
+    plan = make_plan(size, fixed_settings({"max_output_megapixels": 500}), replace(SPEC, lq_multiple=multiple))
     for lq in (None, noise(size, np.uint8)):
         drawn = draw_plan(replace(plan, tiles=()), map_of(size, 1.0), lq, longest)
         assert max(drawn.shape) == longest and (drawn != PADDING_COLOUR).any(), "the picture itself"

@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.fixed_settings import fixed_settings
 from utils.pictures.fusion import fused
 from utils.pictures.stages import STAGES, StageContext, run_stages
 from utils.planning.model_spec import ModelSpec
 from utils.planning.plan import make_plan
-from utils.planning.settings import COLOR_FIXES, FUSION_CANDIDATES, FUSION_METHODS, HYBRID_MODES, Settings
+from utils.planning.settings import COLOR_FIXES, FUSION_CANDIDATES, FUSION_METHODS, HYBRID_MODES
 
 SPEC = ModelSpec(name="test", scale=4, latent_factor=8, latent_channels=4, lq_multiple=16, timesteps=(1, 1000), has_text=True)
 OFF = {"color_fix": "none", "fusion": "none", "consistency": 0.0, "fidelity": 0.0, "enhancement": 0.0}
@@ -27,7 +28,7 @@ PRECISIONS = [torch.float32, torch.float16]
 
 
 def context(lq, changes=None, candidates=(), canvas=None):
-    plan = replace(make_plan((lq.shape[-2], lq.shape[-1]), Settings(), SPEC), **(OFF | (changes or {})))
+    plan = replace(make_plan((lq.shape[-2], lq.shape[-1]), fixed_settings(), SPEC), **(OFF | (changes or {})))
     return StageContext(lq, plan, candidates, canvas)
 
 

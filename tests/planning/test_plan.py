@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import PARITY, PROJECT
+from tests.fixed_settings import fixed_settings
 from utils.planning.checked_settings import make_settings
 from utils.planning.errors import UserError
 from utils.planning.model_spec import ModelSpec
@@ -28,11 +29,6 @@ ADAPTIVE = {
     "attention_fusion": True,
     "fusion_candidates": "steps",
 }
-
-
-def fixed_settings(config=None, overrides=None):
-    """Under which no decision depends on what is in a picture, unless the config asks for it."""
-    return make_settings({"consistency": 0.25, **(config or {})}, overrides)
 
 
 def stats(h, w, complexity=0.5, noise=0.5, blur=2.0):

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.planning.test_plan import SPEC, fixed_settings
+from tests.fixed_settings import fixed_settings
+from tests.planning.test_plan import SPEC
 from utils.planning.checked_settings import make_settings, parse_assignments
 from utils.planning.errors import UserError
 from utils.planning.plan import make_plan

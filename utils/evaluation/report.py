@@ -82,7 +82,7 @@ def as_csv(comparison: Comparison) -> str:
     for picture in comparison.pictures:
         for label, values in picture.values.items():
             numbers = ["" if (value := values.get(measure)) is None else f"{value:.8g}" for measure in MEASURES]
-            writer.writerow([spreadsheet_text(picture.name), label, picture.size[1], picture.size[0], *numbers])
+            writer.writerow([spreadsheet_text(picture.name), spreadsheet_text(label), picture.size[1], picture.size[0], *numbers])
     return stream.getvalue()
 
 

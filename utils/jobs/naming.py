@@ -19,7 +19,7 @@ def printable(words: str) -> str:
 
 def spreadsheet_text(words: str) -> str:
     """Words for a cell of a table: with an apostrophe before what a spreadsheet would take for a formula, and run, when it opens the file."""
-    return "'" + words if words.startswith(("=", "+", "-", "@", "\t", "\r")) else words
+    return "'" + words if words.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else words
 
 
 def name_outputs(names: Iterable[PurePosixPath], suffix: str = ".png") -> dict[PurePosixPath, PurePosixPath]:

@@ -152,7 +152,7 @@ class CompareTab:
         return [(name, name) for name in PRESETS] + [(f"{variant.title}: {said}", variant.title) for variant, said in zip(kept, words, strict=True)]
 
     def _chosen_variants(self, titles: list[str], kept: list[Variant], values: tuple[Any, ...]) -> list[Variant]:
-        """What is ticked; presets leave tiles, colours and seed as the form has them."""
+        """What is ticked; presets leave tiles, views, colours and seed as the form has them."""
         form = self._form.overrides(values)
         offered = [Variant(name, form | preset_values(name)) for name in PRESETS] + kept
         return [variant for variant in offered if variant.title in titles]

@@ -18,7 +18,7 @@ from utils.planning.errors import UserError
 from utils.planning.plan import check_model_can
 from utils.planning.presets import DECIDED, PRESETS, preset_of, preset_values
 from utils.planning.schedule import PUBLISHED, timesteps_for
-from utils.planning.settings import AUTO, BASICS, DOTTED_NAMES, OFFERED, OPTIONS, Settings, leaves, matters, turned_on, value_of
+from utils.planning.settings import AUTO, BASICS, DOTTED_NAMES, LEAST_CONSISTENCY, OFFERED, OPTIONS, Settings, leaves, matters, turned_on, value_of
 
 _FEW = 4  # values that are shown at once
 _WIDEST_SLIDER = 100  # a range of more than that is typed
@@ -292,7 +292,7 @@ def _shown_values(settings: Settings) -> dict[str, Any]:
     values = {name: value_of(settings, DOTTED_NAMES[name]) for name in OFFERED}
     for name, widget in _AUTOMATIC.items():
         values[widget] = values[name] == AUTO
-        values[name] = OPTIONS[name]["low"] if values[widget] else values[name]
+        values[name] = LEAST_CONSISTENCY if values[widget] else values[name]
     return values | {"timesteps": len(settings.timesteps)}
 
 

@@ -38,7 +38,7 @@ DECIDED = (
     "enhancement_strength",
     "adaptive_enhancement",
 )
-"""What every preset sets; tiles, colours and the seed it leaves as they are."""
+"""What every preset sets; tiles, views, colours and the seed it leaves as they are."""
 
 
 def preset_values(name: str) -> dict[str, Any]:

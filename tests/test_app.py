@@ -433,6 +433,7 @@ def test_a_quick_look_leaves_the_result_where_one_click_brings_it_back(open_page
     expect(status).to_contain_text("A quick look at 128 × 64 pixels")
 
 
+@pytest.mark.slow
 def test_a_run_that_is_cancelled_leaves_what_was_made_before(open_page, picture):
     choose(open_page, picture)
     expect(open_page.locator("#about")).to_contain_text("384 × 256")

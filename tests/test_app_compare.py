@@ -165,6 +165,7 @@ def test_a_prompt_is_shown_as_it_is_written_and_is_no_part_of_the_page(open_page
     assert f"Prompt {prompt}" in str(own.locator("img").get_attribute("alt"))
 
 
+@pytest.mark.slow
 def test_a_comparison_is_cancelled_and_another_one_can_be_run(open_page, picture):
     choose(open_page, picture)
     open_page.get_by_role("tab", name="Compare").click()

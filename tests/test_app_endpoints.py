@@ -348,6 +348,7 @@ def served_in_order(served, folder: Path, clients: int, rounds: int, side: int =
     return answers
 
 
+@pytest.mark.slow
 def test_jobs_of_several_clients_are_all_done_right_and_in_their_order(served, tiny_config, tmp_path):
     sampler = InvSamplerSR(tiny_config)
     for answer in served_in_order(served, tmp_path / "served", 3, 2):

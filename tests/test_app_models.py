@@ -103,6 +103,7 @@ def holders(thing: object) -> list[str]:
     return lines
 
 
+@pytest.mark.slow
 def test_a_model_is_downloaded_cancelled_resumed_used_and_left_again(page: Page, hub, serve_models, tmp_path):
     gate = threading.Event()
     hub.gates["unet/diffusion_pytorch_model.fp16.safetensors"] = (800_000, gate)

@@ -248,7 +248,7 @@ def test_other_prompts(reference, sampler, negative):
 @pytest.mark.parametrize(
     ("size", "timesteps", "guidance", "patch", "overlap", "color_fix", "eps"),
     [
-        ((100, 150), [200], 2.0, 64, 0.5, "ycbcr", no_draws),
+        ((70, 110), [200], 2.0, 64, 0.5, "ycbcr", no_draws),
         ((2, 90), [250, 200, 150, 100, 50], 1.0, 32, 0.5, "none", normal_draws),  # padded in several rounds
         ((64, 64), [200], 1.0, 64, 0.5, "ycbcr", normal_draws),  # one tile
         ((50, 70), [200, 100], 1.0, 48, 0.25, "ycbcr", normal_draws),

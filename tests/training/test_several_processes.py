@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 from omegaconf import OmegaConf
 
@@ -21,6 +22,7 @@ def launch(config, photo_folder, run, *more):
     return answer.stdout
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_batches_and_agree_on_the_weights(recipe, photo, photo_folder, new_trainer, tmp_path):
     """Two steps; some batches have several sampling steps, which leave the predictor without gradients on one process."""
     recipe = replace(recipe, steps=2, warmup_steps=0, cooldown_share=0.0, weight_decay=0.0, clip_norm=1e9, logger="none")

@@ -34,7 +34,16 @@ class View(NamedTuple):
         return [axis for axis, is_reversed in ((-1, self.mirrored), (-2, self.upended)) if is_reversed]
 
 
-VIEWS = tuple(View(*(letter == "1" for letter in bits)) for bits in ("000", "011", "110", "101", "010", "001", "100", "111"))
+VIEWS = (
+    View(transposed=False, mirrored=False, upended=False),
+    View(transposed=False, mirrored=True, upended=True),
+    View(transposed=True, mirrored=True, upended=False),
+    View(transposed=True, mirrored=False, upended=True),
+    View(transposed=False, mirrored=True, upended=False),
+    View(transposed=False, mirrored=False, upended=True),
+    View(transposed=True, mirrored=False, upended=False),
+    View(transposed=True, mirrored=True, upended=True),
+)
 """As it lies, turned by half, then by the quarters, then the mirrored ones: the first two differ most, the first four are all turns."""
 
 

@@ -330,6 +330,21 @@ def test_the_form_is_reset_to_what_it_showed_at_first(open_page):
     expect(open_page.get_by_role("radio", name="Creative")).not_to_be_checked()
 
 
+def test_a_number_typed_quickly_is_answered_and_then_the_page_is_quiet(requests, open_page, picture):
+    choose(open_page, picture)
+    about, seed = open_page.locator("#about"), open_page.get_by_label("Random seed")
+    expect(about).to_contain_text("2 tiles")
+    seed.focus()
+    for _ in range(3):
+        for key in (*["Backspace"] * 10, *"123456789", *["Backspace"] * 9):
+            seed.press(key)
+    expect(about.locator("[role=alert]")).to_contain_text("“Random seed” must be a whole number")
+    open_page.wait_for_timeout(1500)  # time for the last answers
+    requests.clear()
+    open_page.wait_for_timeout(1000)
+    assert len(requests) <= 2  # the page's own clock ticks
+
+
 def test_numbers_that_cannot_be_used_are_neither_rounded_nor_a_failure(open_page, picture, caplog):
     choose(open_page, picture)
     about, steps, seed = (

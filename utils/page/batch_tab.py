@@ -108,9 +108,9 @@ class BatchTab:
         )
         run.failure(self._explain_no_run, self._from, [self._status, *controls], **LIGHT)
         ended = run.then(self._end, self._from, controls, **LIGHT)
-        for event in (*chosen, ended):
+        for event in (*chosen, ended, form.changed):
             self.describe_after(event)
-        gr.on([self._format.change, *form.changes], **self._describing, **FOLLOWING)
+        self._format.change(**self._describing, **FOLLOWING)
         stop_on(self._cancel, self._stop, self._status)
 
     def describe_after(self, event: Any) -> None:

@@ -81,8 +81,9 @@ class CompareTab:
             "outputs": [self._about, self._start],
         }
         shown = self._single.choice.then(self._show_choice, self._single.chosen, [*self._place.outputs, *results], **FOLLOWING)
-        shown.then(**describing_it, **FOLLOWING)
-        gr.on([self._variants.change, self._part.change, *form.changes], **describing_it, **FOLLOWING)
+        for event in (shown, form.changed):
+            event.then(**describing_it, **FOLLOWING)
+        gr.on([self._variants.change, self._part.change], **describing_it, **FOLLOWING)
         self._place.connect()
         self._keep.click(self._add, [self._kept, self._variants, *form.inputs], [self._kept, self._variants, self._status], **LIGHT)
         self._sheet.use(self._use, self._compared, [self._status, *form.outputs], **LIGHT)

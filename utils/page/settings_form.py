@@ -43,7 +43,7 @@ _SAVE = """(text) => {
 class SettingsForm:
     """Widgets for the offered settings, showing those of the page at first. To be made where the form is to appear.
 
-    `inputs` are to be handed to `overrides`; `changes` are the events after which it gives other ones.
+    `inputs` are to be handed to `overrides`; `changed` is the event after which it gives other ones.
     """
 
     def __init__(self, shared: SharedSampler, sessions: Sessions) -> None:
@@ -76,10 +76,6 @@ class SettingsForm:
     @property
     def inputs(self) -> list[Any]:
         return [self._base, *self._widgets.values()]
-
-    @property
-    def changes(self) -> list[Any]:
-        return [widget.change for widget in self._widgets.values()]
 
     def overrides(self, values: Sequence[Any]) -> dict[str, Any]:
         """What the inputs hold, in their order, as overrides of the page's settings; a setting that does not matter is as it was at first."""
@@ -176,7 +172,9 @@ class SettingsForm:
     # ---- living ----
 
     def _connect(self) -> None:
-        gr.on(self.changes, self._refresh, self.inputs, [self._widgets[name] for name in self._dependent], **FOLLOWING)
+        changes = [widget.change for widget in self._widgets.values()]
+        # The one listener to them; all else follows by `then`. Several that were late would have Gradio's page call one another without an end.
+        self.changed = gr.on(changes, self._refresh, self.inputs, [self._widgets[name] for name in self._dependent], **FOLLOWING)
         # Neither writes what it answers to, or what it has no part in: an answer that comes late would undo what the visitor has chosen since.
         decided = [self._widgets[name] for name in self._decided]
         gr.on([widget.input for widget in decided], self._name_preset, self.inputs, self._preset, **FOLLOWING)

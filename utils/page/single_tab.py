@@ -124,8 +124,8 @@ class SingleTab:
         for door, used in self._doors:
             used(self._pass_on, door, [self._upload, door], **FOLLOWING)
         self.choice = self._upload.change(self._choose, self._upload, [*choice, *self._place.outputs, *results], **FOLLOWING)
-        self.choice.then(**self._describing, **FOLLOWING)
-        self.describe_after(form.changed)
+        for event in (self.choice, form.changed):
+            self.describe_after(event)
         picked = self._place.connect()
         runs = []
         for event, run in ((self._process.click, self._run), (self._look.click, self._run_look), (picked.then, self._run_look)):

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from utils.page.errors import explained
+from utils.page.errors import explained, foreseen
 from utils.planning.errors import UserError
 
 
@@ -43,6 +43,15 @@ def test_every_failure_is_one_line_in_the_log_under_the_id_that_is_shown(error, 
         sentence = explained(raised)
     (line,) = caplog.text.splitlines()
     assert f"request {sentence[-9:-1]} failed: " in line
+
+
+def test_what_has_not_failed_yet_has_no_line_in_the_log_unless_the_program_is_at_fault(caplog):
+    caplog.set_level("INFO")
+    assert foreseen(UserError("seed must be a whole number")) == "“Random seed” must be a whole number." and not caplog.text
+    told = explained(UserError("The model is damaged."))
+    assert foreseen(UserError(told)) == told
+    caplog.clear()
+    assert "request" in foreseen(a_real_failure_to_divide()) and "ZeroDivisionError" in caplog.text
 
 
 def test_the_line_in_the_log_says_where_the_fault_is(caplog):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from utils.page.cost import tile_work
 from utils.page.shared_sampler import SharedSampler
 from utils.page.turns import Cancelled, Turns
 from utils.planning.checked_settings import make_settings
@@ -99,6 +100,24 @@ def test_how_long_runs_take_is_learnt_from_those_before(monkeypatch):
     assert shared.seconds_for(100) == pytest.approx(10)  # type: ignore[arg-type]
     shared.note_rate(1000, 400.0)
     assert shared.seconds_for(100) == pytest.approx(40, rel=0.01)  # type: ignore[arg-type]  # the larger run counts more
+
+
+def test_the_first_rate_is_that_of_the_best_trial_for_the_machine_may_be_busy_while_the_page_starts(monkeypatch):
+    clock, lengths = [0.0], iter((0.4, 0.1, 0.05, 0.3, 0.3, 0.3))
+    monkeypatch.setattr("utils.page.shared_sampler.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr("utils.page.shared_sampler.work", lambda plan: plan)
+
+    def sample_patches(lq):
+        clock[0] += next(lengths)
+
+    def make(settings, announce, on_download):
+        spec = SimpleNamespace(name="stand-in", lq_multiple=16)
+        return SimpleNamespace(**{**vars(stand_in(settings, announce)), "spec": spec, "sample_patches": sample_patches})
+
+    shared = SharedSampler(make, make_settings())
+    shared._load()
+    assert shared.seconds_for(tile_work(64, 1, 1, 1)) == pytest.approx(0.05)  # type: ignore[arg-type]
+    assert clock[0] == pytest.approx(1.15)  # no further one after a second
 
 
 # ---- another model ----

@@ -49,12 +49,13 @@ def test_overrides_leave_the_original_alone():
         ({"basesr": {"choping": {}}}, "did you mean chopping?"),
         ({"zzzzzzzz": 1}, "no setting zzzzzzzz"),
         ({"basesr": 5}, "group of settings"),
-        ({"seed": 1.5}, "seed must be a whole number"),
+        ({"seed": 1.5}, "seed must be a whole number from 0 to"),
         ({"seed": True}, "seed must be a whole number"),
         ({"seed": -1}, "seed must be from 0"),
         ({"cfg_scale": 0.5}, "cfg_scale must be from 1"),
         ({"cfg_scale": float("nan")}, "cfg_scale must be from 1"),
-        ({"cfg_scale": "much"}, "cfg_scale must be a number"),
+        ({"cfg_scale": "much"}, "cfg_scale must be a number from 1 to 20\\."),
+        ({"cfg_scale": 40}, "cfg_scale must be from 1 to 20, not 40\\."),
         ({"overlap": 1.0}, "overlap must be from 0"),
         ({"extra_bs": 0}, "extra_bs must be from 1"),
         ({"max_output_megapixels": float("inf")}, "max_output_megapixels must be from 0.000001 to 1000000, not inf"),
@@ -129,6 +130,13 @@ def test_unreadable_files_get_one_plain_sentence(tmp_path, content):
         make_settings(path)
     with pytest.raises(UserError, match="does not exist"):
         make_settings(tmp_path / "none.yaml")
+
+
+def test_a_mistake_in_a_file_is_told_by_its_line(tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text("seed: 7\ntimesteps: [200\nsf: 4\n")
+    with pytest.raises(UserError, match=r"cannot be read as YAML \(line 3: .*\); correct it"):
+        make_settings(path)
 
 
 def test_assignments_are_yaml_except_texts():

@@ -71,7 +71,8 @@ def _parser(default_config: Path) -> argparse.ArgumentParser:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="only load the model (downloaded if it is missing) and tell what would be done, and about how long it would take",
+        help="only load the model (downloaded if it is missing) and tell what would be done and, if some of it is done already, about how long the"
+        " rest would take",
     )
     parser.add_argument("--version", action="version", version=f"InvSamplerSR {VERSION}")
     parser.add_argument("--bs", type=int, default=1, help="pictures worked on at the same time (default: 1)")

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from utils.jobs.inputs import Inputs, find_inputs
 from utils.jobs.report import Row, summarised, write_report
 from utils.page.batch_running import BatchFile, BatchRun
-from utils.page.batch_words import unbroken
 from utils.page.describing import duration
+from utils.page.figures import unbroken
 from utils.page.sessions import Sessions
 from utils.page.upload_tree import MOST_FILES, UploadTree
 from utils.pictures.formats import READABLE

@@ -14,10 +14,10 @@ from utils.jobs.forecast import quick_forecast
 from utils.jobs.job import Job
 from utils.models.downloading import readable_size
 from utils.page import markup
-from utils.page.batch_words import unbroken
 from utils.page.cost import available_memory, memory
 from utils.page.describing import duration, wide_by_high
 from utils.page.errors import told
+from utils.page.figures import unbroken
 from utils.page.upload_tree import MOST_FILES
 from utils.pictures.reading import picture_size
 from utils.planning.adaptive import extremes

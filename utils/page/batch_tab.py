@@ -20,12 +20,12 @@ from utils.page.batch import Batch, Batches
 from utils.page.batch_prospect import described, look_ahead
 from utils.page.batch_running import BatchRun
 from utils.page.batch_table import MOST_ROWS, table
-from utils.page.batch_words import unbroken
 from utils.page.clock import WAITING
 from utils.page.describing import COMES_WITH_THE_MODEL, duration
 from utils.page.drop_zone import drop_zone
-from utils.page.errors import explained, not_started
+from utils.page.errors import explained, foreseen, not_started
 from utils.page.events import FOLLOWING, LIGHT, Updates, stop_on, stopped
+from utils.page.figures import unbroken
 from utils.page.server_folders import ServerFolders
 from utils.page.sessions import BATCH, Sessions, session_of
 from utils.page.settings_form import SettingsForm
@@ -203,7 +203,7 @@ class BatchTab:
                 sampler = sampler.with_settings(**self._form.overrides(values))
                 said = described(look_ahead(batch, sampler, _options(file_format)), self._shared.seconds_for)
             except Exception as error:
-                return {self._prospect: markup.error(explained(error)), self._process: gr.Button(interactive=False)}
+                return {self._prospect: markup.error(foreseen(error)), self._process: gr.Button(interactive=False)}
             return {self._prospect: said, self._table: table(list(batch.files.values()), batch.folder), self._process: gr.Button(interactive=True)}
 
     def _forget(self, request: gr.Request, place: str) -> Updates:

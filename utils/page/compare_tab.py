@@ -18,7 +18,7 @@ from utils.page.chosen import Chosen
 from utils.page.clock import WAITING, Clock
 from utils.page.contact_sheet import WIDTH, Column, at_place, contact_sheet, fitted
 from utils.page.display import display_size, displayed, save_copy
-from utils.page.errors import explained, not_started
+from utils.page.errors import explained, foreseen, not_started
 from utils.page.events import FOLLOWING, LIGHT, Updates, stop_on, stopped
 from utils.page.place import PlacePicker
 from utils.page.running import LOOK_SIDE, Finished, News, quick_look, upscale
@@ -124,7 +124,7 @@ class CompareTab:
             sampler = self._shared.get()
             plans = [sampler.plan(chosen.path, stats=chosen.stats, **variant.overrides) for variant in self._chosen_variants(titles, kept, values)]
         except Exception as error:
-            return {self._about: markup.error(explained(error)), self._start: gr.Button(interactive=False)}
+            return {self._about: markup.error(foreseen(error)), self._start: gr.Button(interactive=False)}
         seconds = [self._shared.seconds_for(plan) for plan in plans]
         known = [one for one in seconds if one is not None]  # all, or none before the first run
         words = f"{len(titles)} settings on the whole picture" + (f", about {describing.duration(sum(known))} together." if known else ".")

@@ -12,6 +12,7 @@ from utils.models.downloading import readable_size
 from utils.page import markup
 from utils.page.cost import available_memory, memory
 from utils.page.display import progress_uri
+from utils.page.figures import unbroken
 from utils.pictures.picture import Picture
 from utils.planning.adaptive import BLUR_OF_STEPS, NOISY
 from utils.planning.plan import Plan
@@ -36,8 +37,8 @@ _COMPLEXITY = ((0.3, "little detail"), (0.6, "some detail"), (float("inf"), "muc
 def summary(picture: Picture) -> str:
     """The facts of the input, and what could not be read of it."""
     depth = {"uint8": "8-bit", "uint16": "16-bit"}.get(picture.rgb.dtype.name, "floating-point")
-    there = (("transparency", _is_seen_through(picture)), ("colour profile", picture.icc is not None), ("EXIF", picture.exif is not None))
-    kept = [name for name, is_there in there if is_there]
+    carried = {"colour profile": picture.icc, "EXIF": picture.exif, "XMP": picture.xmp}
+    kept = ["transparency"] * _is_seen_through(picture) + [name for name, data in carried.items() if data is not None]
     facts = [("Input", f"{wide_by_high(picture.size)}, {depth} {'grey' if picture.grey else 'colour'}")]
     if kept:
         facts.append(("Kept", ", ".join(kept)))
@@ -64,14 +65,15 @@ def prospect(plan: Plan, sampler: InvSamplerSR, seconds: float | None, pixel_byt
     pixel_bytes: bytes of one pixel of the file. kept_bytes: of what is kept of the input beside the pixels.
     """
     tiles = plan.tile_count
-    work = [f"{tiles} tile{'s' if tiles > 1 else ''} of {plan.patch} × {plan.patch}"]
+    work = [f"{tiles} tile{'s' if tiles > 1 else ''} of {unbroken(wide_by_high((plan.patch, plan.patch)))}"]
     if seconds is not None:
-        work.append(f"about {duration(seconds)}")
+        work.append(f"about {unbroken(duration(seconds))}")
     needed, free = memory(plan, sampler.spec, sampler.dtype), available_memory(sampler.device)
-    work.append(f"up to {readable_size(needed)} of memory")
+    work.append(f"up to {unbroken(readable_size(needed))} of memory")
     h, w = plan.output_size
     beside = kept_bytes + len(json.dumps(plan.to_dict())) + _SETTINGS_BYTES
-    output = f"{wide_by_high(plan.output_size)} ({h * w / 1e6:.1f} megapixels), at most {readable_size(h * w * pixel_bytes + beside)} as PNG"
+    size, most = unbroken(wide_by_high(plan.output_size)), unbroken(readable_size(h * w * pixel_bytes + beside))
+    output = f"{size} ({unbroken(f'{h * w / 1e6:.1f} megapixels')}), at most {most} as PNG"
     facts = markup.facts([("Output", output), ("Work", ", ".join(work))])
     if needed <= free:
         return facts

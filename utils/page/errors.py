@@ -54,6 +54,11 @@ def told(error: UserError, by_label: bool = True) -> str:
     return in_labels(sentence) if by_label else sentence
 
 
+def foreseen(error: Exception) -> str:
+    """What is said of what would fail if it were run: only what is a fault of the program goes into the log."""
+    return told(error) if isinstance(error, UserError) and not REQUEST.search(str(error)) else explained(error)
+
+
 def in_labels(sentence: str) -> str:
     """The sentence with settings called as the form calls them."""
     return _NAMES.sub(lambda match: f"“{_LABELS[match[1] or match[2]]}”", sentence)

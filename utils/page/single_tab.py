@@ -17,7 +17,7 @@ from utils.page.chosen import Chosen, choose
 from utils.page.clock import WAITING, Clock
 from utils.page.describing import wide_by_high
 from utils.page.display import comparison, display_size, progress_uri
-from utils.page.errors import explained, not_started
+from utils.page.errors import explained, foreseen, not_started
 from utils.page.events import FOLLOWING, LIGHT, Updates, stop_on, stopped
 from utils.page.place import PlacePicker, Spot
 from utils.page.running import Advanced, Finished, News, quick_look, upscale
@@ -204,13 +204,13 @@ class SingleTab:
             sampler = self._shared.get()
             stats = chosen.measure(sampler)
         except Exception as error:
-            return {self._about: chosen.summary + markup.error(explained(error)), **self._startable(False)}
+            return {self._about: chosen.summary + markup.error(foreseen(error)), **self._startable(False)}
         seen = chosen.summary + describing.detected(stats)
         try:
             overrides = self._form.overrides(values)
             plan = sampler.plan(chosen.path, stats=stats, **overrides)
         except Exception as error:
-            return {self._about: seen + markup.error(explained(error)), **self._startable(False)}
+            return {self._about: seen + markup.error(foreseen(error)), **self._startable(False)}
         prospect = describing.prospect(plan, sampler, self._shared.seconds_for(plan), chosen.pixel_bytes, chosen.kept_bytes)
         if _RESULT in views and views[_RESULT].overrides != overrides:
             prospect += markup.notice("The result shown was made with other settings; Process makes one with these.")

@@ -3,13 +3,14 @@
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
+from yaml import MarkedYAMLError
 
 from utils.planning.errors import UserError
 from utils.planning.schedule import check_timesteps
@@ -40,9 +41,9 @@ def load_config(path: str | Path) -> DictConfig:
     except OSError as error:
         raise UserError(f"The settings file {path} cannot be opened ({error.strerror}); check its name and permissions.") from None
     except Exception as error:  # the YAML library raises many kinds, and all of them mean the same to the user
-        raise UserError(
-            f"The settings file {path} cannot be read as YAML ({' '.join(str(error).split())[:200]}); correct it or use a preset."
-        ) from None
+        mark = getattr(error, "problem_mark", None)
+        why = f"line {mark.line + 1}: {error.problem}" if isinstance(error, MarkedYAMLError) and mark else " ".join(str(error).split())[:200]
+        raise UserError(f"The settings file {path} cannot be read as YAML ({why}); correct it or use a preset.") from None
     if not isinstance(config, DictConfig):
         raise UserError(f"The settings file {path} is not a list of names and values; compare it with configs/sample-tiny.yaml.")
     return config
@@ -74,8 +75,8 @@ def parse_assignments(words: list[str]) -> dict[str, Any]:
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or not name:
-            known = "; -i takes one picture or a folder of them" if os.path.exists(word) else ""
-            raise UserError(f"'{word}' is not a setting{known}; write name=value, for example seed=7.")
+            hint = "-i takes one picture or a folder of them" if os.path.exists(word) else "write name=value, for example seed=7"
+            raise UserError(f"'{word}' is not a setting; {hint}.")
         kind = kinds.get(DOTTED_NAMES.get(name, name))
         if kind in (str, str | None):
             parsed[name] = None if text == "null" else text
@@ -127,8 +128,7 @@ def _checked(layers: list[dict[str, Any]]) -> Settings:
             merged = OmegaConf.merge(merged, layer)
         except (OmegaConfBaseException, TypeError, ValueError) as error:
             name = (getattr(error, "full_key", None) or next(iter(layer))).split("[")[0]
-            kind = KINDS.get(dict(leaves())[name].type, "of another kind") if name in dict(leaves()) else "of another kind"
-            raise UserError(f"{name.rsplit('.', 1)[-1]} must be {kind}.") from None
+            raise UserError(f"{name.rsplit('.', 1)[-1]} must be {_kind(dict(leaves()).get(name))}.") from None
     settings = OmegaConf.to_object(merged)
     assert isinstance(settings, Settings)
     for name, item in leaves():
@@ -166,6 +166,14 @@ def _refuse_special_texts(value: Any) -> None:
         raise UserError("A setting must not be '???' or contain '${'; write the value itself.")
 
 
+def _kind(item: Field | None) -> str:
+    """What a setting must be, with its range."""
+    kind = KINDS.get(item.type, "") if item else ""
+    if not item or not kind:
+        return "of another kind"
+    return f"{kind} {_allowed(item.metadata)}" if item.type in (int, float) and item.metadata["low"] is not None else kind
+
+
 def _check_value(name: str, value: Any, rules: Mapping[str, Any]) -> None:
     if name == "timesteps" and not all(isinstance(t, int) for t in value):
         raise UserError(f"timesteps must be {KINDS[list[int]]}.")
@@ -176,7 +184,7 @@ def _check_value(name: str, value: Any, rules: Mapping[str, Any]) -> None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         low, high = rules.get("low"), rules.get("high")
         if math.isnan(value) or (low is not None and value < low) or (high is not None and value > high):
-            raise UserError(f"{name} must be {_allowed(rules)}, not {value}.")
+            raise UserError(f"{name} must be {_allowed(rules)}, not {str(value).removesuffix('.0')}.")
 
 
 def _allowed(rules: Mapping[str, Any]) -> str:

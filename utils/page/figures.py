@@ -1,4 +1,4 @@
-"""How figures stand in the sentences on a batch."""
+"""How figures stand in sentences."""
 
 _NO_BREAK_SPACE = "\u00a0"
 

@@ -268,7 +268,7 @@ def test_what_is_in_a_picture_and_what_it_takes_is_said_before_it_is_run(open_pa
     about = open_page.locator("#about")
     expect(about).to_contain_text("Very noisy (sigma ")
     expect(about).to_contain_text("(0.1 megapixels)")
-    expect(about).to_contain_text(re.compile(r"2 tiles of 64 × 64, about \d+ s, up to \d+ MB of memory"))
+    expect(about).to_contain_text(re.compile(r"2 tiles of 64\s×\s64, about \d+\ss, up to \d+\sMB of memory"))
 
 
 def test_the_size_of_the_result_is_chosen_by_scale_or_by_its_longest_side(open_page, picture):

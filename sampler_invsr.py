@@ -107,14 +107,14 @@ class InvSamplerSR:
         stats: the picture's, from `measure`. Without them a picture is decoded and measured only if a decision depends on it: for all others
         its size is enough, so that a plan is as quick as reading a header.
         """
-        return self._plan(image, self._with_overrides(overrides), stats)
-
-    def _plan(self, image: Source, settings: Settings, stats: ImageStats | None = None, tolerant: bool = False) -> Plan:
         from utils.pictures.reading import picture_size
 
+        settings = self._with_overrides(overrides)
         if isinstance(image, str | Path) and (stats or not needs_statistics(settings)):
             return make_plan(picture_size(image), settings, self.spec, stats)
-        picture = self._read(image, settings, tolerant)
+        return self._plan_of(self._read(image, settings), settings, stats)
+
+    def _plan_of(self, picture: Picture, settings: Settings, stats: ImageStats | None = None) -> Plan:
         if stats is None and needs_statistics(settings):
             stats = self._measure(picture)
         return make_plan(picture.size, settings, self.spec, stats)
@@ -150,9 +150,16 @@ class InvSamplerSR:
     def forecast(self, in_path: str | Path, out_path: str | Path, **options: Any) -> Forecast:
         """What `inference` with the same arguments would do with every file, and about how long it would take. Nothing is written."""
         from utils.jobs.forecast import forecast
+        from utils.pictures.encoding import check_transparency
 
         job = self._job(in_path, out_path, options)
-        return forecast(job, lambda path: self._plan(path, self.settings, tolerant=job.options.tolerant))
+
+        def plan(path: Path) -> Plan:
+            picture = self.read(path, job.options.tolerant)  # whole, for only so is it known whether it can be used
+            check_transparency(picture, job.options.kind)
+            return self._plan_of(picture, self.settings)
+
+        return forecast(job, plan)
 
     def sample_image(self, lq: torch.Tensor, eps: Draws | None = None) -> torch.Tensor:
         """[B,3,h,w] in [0,1], any size -> [B,3,H,W] in [0,1], of the plan's output size: all from padding to the last resizing, before rounding.

@@ -222,6 +222,9 @@ def test_ctrl_c_while_the_libraries_are_loaded_is_no_fault_of_theirs(tmp_path):
         (["-i", "a.png", "-o", "out", "a very long prompt " * 30], "is not a setting"),
         (["-i", "a.png", "text.png", "-o", "out"], "'text.png' is not a setting; -i takes one picture or a folder"),
         (["-i", "a.png", "-o", "out", "--format", "gif"], "no output format gif"),
+        (["-i", "a.png", "-o", "out", "bs=2"], "bs is not a setting but an option: write --bs 2"),
+        (["-i", "a.png", "-o", "out", "no_metadata=true"], "write --no-metadata"),
+        (["-i", ".", "-o", "new/.."], "must not go into the folder of the pictures"),
         (["-i", "empty.png", "-o", "out", "--dry-run"], "empty.png"),
     ],
 )

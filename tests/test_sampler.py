@@ -504,6 +504,23 @@ def test_a_forecast_takes_what_is_left_of_a_damaged_file_where_the_job_will(samp
     assert len(measuring.forecast(path.parent, tmp_path / "out", tolerant=True).plans) == 1
 
 
+def test_a_forecast_promises_no_result_that_cannot_be(sampler, tmp_path):
+    source, rng = tmp_path / "in", np.random.default_rng(0)
+    source.mkdir()
+    for name, channels in (("a", 3), ("b", 4), ("c", 3)):
+        Image.fromarray(rng.integers(0, 256, (90, 90, channels), dtype=np.uint8)).save(source / f"{name}.png")
+    (source / "c.png").write_bytes((source / "c.png").read_bytes()[:9000])
+    ahead = sampler.forecast(source, tmp_path / "out", format="jpg").files
+    assert [file.output is None for file in ahead] == [False, True, True]
+    assert "holds no transparency" in ahead[1].message and "damaged" in ahead[2].message
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, 0)])
+def test_a_picture_without_pixels_is_refused_in_words(sampler, size):
+    with pytest.raises(UserError, match="no pixels"):
+        sampler.upscale(Image.new("RGB", size))
+
+
 def test_a_folder_run_stops_at_once(sampler, tmp_path):
     for k in range(4):
         (tmp_path / "in").mkdir(exist_ok=True)

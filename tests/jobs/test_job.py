@@ -434,6 +434,8 @@ def test_a_forecast_tells_what_would_be_done_and_writes_nothing(source, tmp_path
     assert tree(tmp_path / "out") == before and ahead.seconds > 0
     lines = str(ahead).splitlines()
     assert "unchanged" in lines[0] and "c.png -> c.png: 20 x 24 pixels, 3 tiles" in lines[3] and "would fail" in lines[4]
+    (source / "c.png").unlink()
+    assert str(forecast(job(source, tmp_path / "out"), lambda path: PLAN)).endswith("\n0 of 4 files to upscale.")
 
 
 def test_a_quick_forecast_goes_by_what_was_noted_and_reads_no_file(source, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from tests.pictures.icc_profiles import DISPLAY_P3
@@ -130,10 +131,48 @@ def test_a_result_is_as_large_in_inches_as_its_input(tmp_path, kind, suffix):
         assert load(tmp_path / f"result.{suffix}", ENOUGH, 1).dpi == pytest.approx((1200, 600), rel=1e-3)
 
 
-def test_resolution_turns_with_the_picture(tmp_path):
+@pytest.mark.parametrize(("kind", "depth"), [*((kind, 8) for kind in ("JPEG", "PNG", "WEBP", "TIFF", "BigTIFF")), ("TIFF", 16), ("BigTIFF", 16)])
+def test_resolution_turns_with_the_picture(tmp_path, kind, depth):
+    path = tmp_path / "a"
+    if depth == 16:
+        pixels = noise(4, 6, 3, dtype=np.uint16)
+        tags = [(0x0112, "H", 1, 6, True), (0x010F, "s", 0, "Maker", True)]
+        tifffile.imwrite(path, pixels, bigtiff=kind == "BigTIFF", photometric="rgb", resolution=(300, 150), resolutionunit=2, extratags=tags)
+    else:
+        exif = Image.Exif()
+        exif[0x0112], exif[0x010F] = 6, "Maker"
+        options = {"big_tiff": True} if kind == "BigTIFF" else {}
+        exif[0x011A], exif[0x011B], exif[0x0128] = 300.0, 150.0, 2
+        written(path, Image.fromarray(noise(4, 6, 3)), kind.removeprefix("Big"), exif=exif, dpi=(300, 150), **options)
+    picture = load(path, ENOUGH, 4)
+    assert (picture.size, picture_size(path), picture.dpi, picture.notes) == ((6, 4), (6, 4), pytest.approx((150, 300), rel=1e-3), ())
+    kept = Image.Exif()
+    kept.load(picture.exif or b"")
+    assert kept[0x010F] == "Maker"
+
+
+def test_a_resolution_without_a_unit_is_none(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, noise(4, 6, 3), photometric="rgb", resolution=(300, 150), resolutionunit=1)
+    assert load(path, ENOUGH, 4).dpi is None
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [(284, 2), (338, 0), (338, 2), (339, 3), (266, 2), (322, 16), (530, (2, 1)), (320, (0,) * 768), (34675, SRGB), (700, b"<x/>"), (330, 8)],
+)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_no_tag_of_a_photograph_is_taken_for_the_layout_of_a_tiff(tmp_path, tag, value, dtype):
     exif = Image.Exif()
-    exif[0x0112] = 6
-    assert load(written(tmp_path / "a.jpg", Image.fromarray(smooth()), exif=exif, dpi=(300, 150)), ENOUGH, 4).dpi == (150, 300)
+    exif[0x010F], exif[0x9C9B], exif[tag] = "Maker", "Title".encode("utf-16-le"), value
+    pixels = noise(4, 6, 3, dtype=dtype)
+    save(Picture(pixels, exif=exif.tobytes().removeprefix(b"Exif\0\0")), tmp_path / "a.tif", {})
+    again = load(tmp_path / "a.tif", ENOUGH, 1)
+    assert np.array_equal(again.rgb, pixels) and np.array_equal(tifffile.imread(tmp_path / "a.tif"), pixels)
+    assert (again.icc, again.xmp, again.notes) == (None, None, ())
+    kept = Image.Exif()
+    kept.load(again.exif or b"")
+    assert kept[0x010F] == "Maker" and 0x9C9B in kept
 
 
 @pytest.mark.parametrize(

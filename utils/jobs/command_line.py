@@ -7,7 +7,7 @@ import importlib
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from threading import Event
@@ -92,6 +92,7 @@ def _upscale_paths(make: type[InvSamplerSR], options: argparse.Namespace) -> int
     if not options.input or not options.output:
         raise UserError("Name a picture or a folder with -i and a folder for the results with -o; --help tells more.")
     given = parse_assignments(options.settings)
+    _refuse_options(given, options)
     settings, how = make_settings(options.config, given), _job_options(options)
     if options.bs < 1:
         raise UserError(f"--bs must be at least 1, not {options.bs}.")
@@ -117,6 +118,14 @@ def _upscale_paths(make: type[InvSamplerSR], options: argparse.Namespace) -> int
         watcher = Watcher(progress.on_tile, progress.on_row, on_end)
         sampler.inference(options.input, options.output, options.bs, watcher=watcher, **asdict(how))
     return 3 if any(summary.failed or summary.unreported for summary in ends) else 0
+
+
+def _refuse_options(given: Mapping[str, Any], options: argparse.Namespace) -> None:
+    """UserError for what is no setting but was written like one."""
+    for name, value in given.items():
+        if name in vars(options) and name not in DOTTED_NAMES:
+            words = f"--{name.replace('_', '-')}" + (f" {value}" if not isinstance(getattr(options, name), bool) else "")
+            raise UserError(f"{name} is not a setting but an option: write {words}.")
 
 
 def _idle(name: str, settings: Settings, has_text: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -52,11 +53,12 @@ class Forecast:
         return None if self.seconds_per_tile is None else self.seconds_per_tile * sum(plan.tile_count for plan in self.plans)
 
     def __str__(self) -> str:
-        tiles = sum(plan.tile_count for plan in self.plans)
-        pixels = sum(plan.output_size[0] * plan.output_size[1] for plan in self.plans)
-        took = ". How long that takes is known when a first picture is done." if self.seconds is None else f", about {self.seconds:.0f} s."
-        last = f"{len(self.plans)} of {len(self.files)} files to upscale: {tiles} tiles, {max(pixels / 1e6, 0.1):.1f} megapixels of results{took}"
-        return "\n".join([*map(str, self.files), last])
+        plans, last = self.plans, f"{len(self.plans)} of {len(self.files)} files to upscale"
+        if plans:
+            megapixels = max(sum(math.prod(plan.output_size) for plan in plans) / 1e6, 0.1)
+            took = ". How long that takes is known when a first picture is done" if self.seconds is None else f", about {self.seconds:.0f} s"
+            last += f": {sum(plan.tile_count for plan in plans)} tiles, {megapixels:.1f} megapixels of results{took}"
+        return "\n".join([*map(str, self.files), f"{last}."])
 
 
 def forecast(job: Job, make_plan: Callable[[Path], Plan]) -> Forecast:

@@ -52,7 +52,8 @@ def find_inputs(in_path: Path, out_folder: Path, recursive: bool = False) -> Inp
 
 
 def _check_apart(in_folder: Path, out_folder: Path, recursive: bool) -> None:
-    if out_folder.exists() and out_folder.samefile(in_folder):
+    is_same = out_folder.samefile(in_folder) if out_folder.exists() else out_folder.resolve() == in_folder.resolve()  # IN/new/.. comes into being
+    if is_same:
         raise UserError("The results must not go into the folder of the pictures; name another folder.")
     if recursive and in_folder.resolve().is_relative_to(out_folder.resolve()):
         raise UserError(f"The folder {in_folder} lies in the folder for the results; name another one for these.")

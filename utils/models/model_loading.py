@@ -40,6 +40,8 @@ class Model:
     dtype: torch.dtype
 
 
+_PARTS_OF_MODELS = {".safetensors", ".bin", ".pth", ".json", ".txt"}
+
 Fetch = Callable[[RemoteFiles, Path], Path]
 
 _loaded: WeakValueDictionary[tuple[Any, ...], Model] = WeakValueDictionary()
@@ -63,11 +65,20 @@ def load_model(settings: Settings, announce: Callable[[str], None], on_download:
             lacking = [(part.remote, part.folder) for part in published_parts(settings) if part.missing()]
             raise DownloadFailed(error.failed, error.reason, lacking) from error
         shape = str(sorted(predictor.config.items(), key=str))
-        key = folder, predictor.weights, shape, predictor.timesteps, device, dtype
+        files = sorted({*folder.glob("*"), *folder.glob("*/*"), predictor.weights})
+        key = folder, tuple(map(_state, files)), predictor.weights, shape, predictor.timesteps, device, dtype
         model = _loaded.get(key)
         if model is None:
             model = _loaded[key] = _load_within_memory(settings, folder, predictor, device, dtype)
         return model
+
+
+def _state(path: Path) -> tuple[Any, ...]:
+    """What changes when somebody writes to a file of a model, which is then another model; nothing for what is no part of one."""
+    if path.suffix not in _PARTS_OF_MODELS or not path.is_file():
+        return ()
+    state = path.stat()
+    return path, state.st_ino, state.st_size, state.st_mtime_ns
 
 
 def _load_within_memory(settings: Settings, folder: Path, predictor: PredictorFiles, device: torch.device, dtype: torch.dtype) -> Model:

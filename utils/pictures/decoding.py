@@ -30,11 +30,13 @@ def decoded(image: Image.Image, notes: list[str], tolerant: bool = False) -> Pic
     if getattr(image, "is_animated", False) and image.tell() == 0:
         what = {"TIFF": "pages", "HEIF": "pictures"}.get(str(image.format), "frames")
         notes.append(f"The file has several {what}; the first was used.")
-    raw_mode, data = _raw_mode(image), _file_bytes(image)
+    raw_mode, data, turns = _raw_mode(image), _file_bytes(image), _is_turned_by_decoder(image)
     is_whole = _load(image, tolerant, notes)
     pixels = _pixels(image, raw_mode, data if is_whole else b"", notes)
     icc = None if image.mode == "LAB" else image.info.get("icc_profile")
     exif, dpi, orientation = described(image.format, image.info, image.getexif, notes)
+    if dpi and turns:
+        dpi = dpi[1], dpi[0]
     return finished(pixels, icc, exif, kept_xmp(image.info.get("xmp"), notes), dpi, orientation, notes)
 
 
@@ -90,6 +92,11 @@ def _raw_mode(image: Image.Image) -> str:
         return ""
     arguments = image.tile[0].args
     return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
+
+
+def _is_turned_by_decoder(image: Image.Image) -> bool:
+    """Whether decoding will exchange rows and columns: Pillow does so with TIFFs, and forgets that it did."""
+    return isinstance(image, TiffImagePlugin.TiffImageFile) and bool(image.tile) and image.tag_v2.get(metadata.ORIENTATION) in range(5, 9)
 
 
 def _file_bytes(image: Image.Image) -> bytes:

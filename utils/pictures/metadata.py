@@ -12,17 +12,24 @@ Dpi = tuple[float, float]
 
 ORIENTATION = 0x0112
 EXIF_BLOCK = 0x8769
+BLOCKS = (EXIF_BLOCK, 0x8825)
+"""Tags whose values are tags again; the second with the place."""
 USER_COMMENT = 0x9286
 _RESOLUTION = (0x011A, 0x011B, 0x0128)  # horizontal, vertical, unit
 # What describes the pixels of the file, not the picture: sizes of both blocks, and the resolution, which `Picture.dpi` carries.
 _OF_THE_FILE = {0x0100, 0x0101, *_RESOLUTION}
 _OF_THE_FILE_IN_BLOCK = {0xA002, 0xA003}
-# A TIFF's tags mix its layout with its EXIF; these describe the picture: title, maker, model, date, artist, copyright, EXIF and GPS blocks.
-_TIFF_DESCRIPTION = {0x010E, 0x010F, 0x0110, 0x0132, 0x013B, 0x8298, EXIF_BLOCK, 0x8825}
+TIFF_DESCRIPTION = {
+    *(0x010E, 0x010F, 0x0110, 0x0132, 0x013B, 0x013C, 0x8298),  # title, maker, model, date, artist, host computer, copyright
+    *(0x4746, 0x4749),  # rating, by stars and in per cent
+    *range(0x9C9B, 0x9CA0),  # title, comment, author, keywords and subject, as Windows writes them
+    *BLOCKS,
+}
+"""A TIFF's tags mix its layout with its EXIF; these describe the picture."""
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[2-8]")
 _LARGEST_XMP = 2**20
 _MOST_DPI = 100_000
-_CENTIMETRES = 3
+_INCHES = {2: 1.0, 3: 2.54}  # by the unit of a resolution; of others, the first of which is none at all, nothing follows
 
 
 def orientation_of(exif: Image.Exif) -> int:
@@ -33,7 +40,7 @@ def orientation_of(exif: Image.Exif) -> int:
 
 def kept_exif(exif: Image.Exif, from_tiff: bool) -> bytes | None:
     """The EXIF bytes for an upright copy of another size, or None where nothing is left. Raises anything for damaged EXIF; `exif` stays as it is."""
-    kept = {tag for tag in exif if tag not in _OF_THE_FILE and (not from_tiff or tag in _TIFF_DESCRIPTION)}
+    kept = {tag for tag in exif if tag not in _OF_THE_FILE and (not from_tiff or tag in TIFF_DESCRIPTION)}
     if not kept:
         return None
     exif.bigtiff = False  # EXIF has the layout of a plain TIFF
@@ -75,7 +82,9 @@ def exif_resolution(exif: Image.Exif | None) -> Dpi | None:
     """(horizontal, vertical) in pixels per inch, or None."""
     if exif is None or _RESOLUTION[0] not in exif:
         return None
-    inches = 2.54 if exif.get(_RESOLUTION[2]) == _CENTIMETRES else 1.0
+    inches = _INCHES.get(exif.get(_RESOLUTION[2], 2))
+    if inches is None:
+        return None
     try:
         return _sensible([inches * float(exif.get(tag, exif[_RESOLUTION[0]])) for tag in _RESOLUTION[:2]])
     except (TypeError, ValueError, ZeroDivisionError):

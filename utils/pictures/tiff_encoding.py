@@ -9,12 +9,11 @@ import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from utils.pictures.metadata import EXIF_BLOCK, Dpi
+from utils.pictures.metadata import BLOCKS, EXIF_BLOCK, TIFF_DESCRIPTION, Dpi
 from utils.pictures.stored_pixels import StoredPixels
 from utils.pictures.temporary_files import errors_explained
 from utils.planning.errors import UserError
 
-_GPS_BLOCK = 0x8825
 _STRIP_BYTES = 2**20
 _MOST_IN_MEMORY = 2**27  # bytes of strips; more of them wait in a temporary file
 _LARGEST = 2**32 - 2**26  # bytes of strips, with room for the directory
@@ -65,7 +64,9 @@ def _compressed(rows: np.ndarray) -> bytes:
 
 def _describe(tags: ImageFileDirectory_v2, exif: Image.Exif) -> None:
     for tag, value in exif.items():
-        block: dict[int, Any] | None = exif.get_ifd(tag) if tag in (EXIF_BLOCK, _GPS_BLOCK) else None
+        if tag not in TIFF_DESCRIPTION:  # one of another file's layout would be taken for this one's
+            continue
+        block: dict[int, Any] | None = exif.get_ifd(tag) if tag in BLOCKS else None
         tags[tag] = value if block is None else block
     if exif.get_ifd(EXIF_BLOCK):
         tags[EXIF_BLOCK] = exif.get_ifd(EXIF_BLOCK)

@@ -8,6 +8,7 @@ import tifffile
 from PIL import Image
 
 from utils.pictures.decoding import Pixels, described, finished, kept_xmp
+from utils.pictures.metadata import BLOCKS
 from utils.pictures.picture import Picture
 from utils.pictures.unreadable import Unreadable
 
@@ -35,8 +36,10 @@ class WideTiff:
     def exif(self) -> Image.Exif:
         """The tags of the page, EXIF among them."""
         exif = Image.Exif()
-        self._stream.seek(0)
-        exif.load_from_fp(self._stream)
+        exif.endian, exif.bigtiff = self._file.byteorder, self._file.is_bigtiff
+        exif.load_from_fp(self._stream, self._page.offset)
+        for block in BLOCKS:
+            exif.get_ifd(block)  # as long as it is known how they lie in the file
         return exif
 
     def picture(self, notes: list[str]) -> Picture:

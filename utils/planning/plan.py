@@ -109,8 +109,6 @@ def make_plan(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec
 
     stats: what was measured of the unpadded picture; needed where `needs_statistics(settings)`, otherwise only noted.
     """
-    if min(picture_size) < 1:
-        raise UserError("The picture has no pixels; use one of at least 1 x 1.")
     if stats is None and needs_statistics(settings):
         raise ValueError("these settings decide by what is in the picture: measure it first")
     check_model_can(settings, spec)
@@ -174,6 +172,8 @@ def check_model_can(settings: Settings, spec: ModelSpec) -> None:
 
 def check_output_size(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec) -> None:
     """UserError if the result of a picture of `picture_size`, or what it is reduced from, would have more than the allowed number of pixels."""
+    if min(picture_size) < 1:
+        raise UserError("The picture has no pixels; use one of at least 1 x 1.")
     canvas, output = _magnified(picture_size, spec.scale), target_size(picture_size, settings.basesr)
     is_reduced = math.prod(canvas) > math.prod(output)
     h, w = canvas if is_reduced else output

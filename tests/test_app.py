@@ -560,6 +560,39 @@ def test_of_two_formats_asked_for_at_once_the_last_one_is_offered(open_page, pic
     expect(open_page.locator("#download")).to_contain_text(".tif")
 
 
+def test_a_conversion_that_outlives_its_result_changes_nothing_of_the_next_one(open_page, picture, tmp_path, monkeypatch):
+    choose(open_page, picture)
+    expect(open_page.locator("#about")).to_contain_text("384 × 256")
+    open_page.get_by_role("button", name="Process").click()
+    expect(open_page.locator("#status")).to_contain_text("Done in", timeout=SLOWEST)
+    asked, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(*arguments, **options):
+        asked.set()
+        assert go_on.wait(SLOWEST / 1000)
+        try:
+            return save(*arguments, **options)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr("utils.page.single_tab.save", slow)
+    open_page.get_by_role("radio", name="WebP").check()
+    assert asked.wait(SLOWEST / 1000)
+    with Image.open(picture) as image:
+        image.crop((0, 0, 70, 64)).save(tmp_path / "next.png")
+    open_page.locator("#upload").get_by_label("Clear").click()
+    choose(open_page, tmp_path / "next.png")
+    expect(open_page.locator("#about")).to_contain_text("280 × 256")
+    open_page.get_by_role("button", name="Process").click()
+    expect(open_page.locator("#status")).to_contain_text("280 × 256", timeout=SLOWEST)
+    go_on.set()
+    assert ended.wait(SLOWEST / 1000)
+    open_page.wait_for_timeout(1000)  # time for what must not come
+    expect(open_page.locator("#download")).to_contain_text("next_x4.png")
+    expect(open_page.locator("#download")).to_be_enabled()
+    expect(open_page.locator("#file-notes")).to_be_empty()
+
+
 def test_what_a_session_uploaded_and_made_is_deleted_when_it_ends(open_page, page_files, picture, tmp_path):
     leaving = tmp_path / "leaving.png"
     with Image.open(picture) as image:

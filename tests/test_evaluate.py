@@ -107,6 +107,8 @@ def test_bad_files_are_named_and_the_exit_code_is_3(hr, tmp_path, capsys):
         (["degrade", "hr", "."], "name another one"),
         (["degrade", "none", "lr"], "none is not a folder"),
         (["degrade", "hr", "file"], "is a file"),
+        (["degrade", "hr", "file/x"], "is a file; name another folder"),
+        (["score", "--hr", "hr", "--sr", "hr", "--out", "file/x"], "is a file; name another folder"),
     ],
 )
 def test_wrong_use_is_one_sentence_and_exit_code_2(hr, tmp_path, monkeypatch, capsys, arguments, words):

@@ -95,8 +95,8 @@ def test_no_room_for_a_temporary_file_is_no_end_of_the_job(tmp_path, monkeypatch
 def test_a_disk_that_cannot_be_written_is_one_sentence(tmp_path, small_disk):
     picture(tmp_path / "in" / "a.png")
     remount(small_disk, "ro")
-    for target, words in ((small_disk / "out", "cannot be made"), (small_disk, "cannot be written")):
-        with pytest.raises(UserError, match=words):
+    for target in (small_disk / "out", small_disk):
+        with pytest.raises(UserError, match="Nothing may be written into"):
             run(tmp_path / "in", target)
 
 

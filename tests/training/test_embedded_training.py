@@ -1,5 +1,6 @@
 import itertools
 import json
+import math
 import signal
 from dataclasses import replace
 from types import SimpleNamespace
@@ -20,7 +21,8 @@ from utils.planning.errors import UserError
 from utils.training.checkpoint import load_checkpoint, save_checkpoint
 from utils.training.dataset import Batch, EmbeddedBatches, to_tensor
 from utils.training.embedded_model import build_denoiser, measure_channel_std
-from utils.training.export import export_model
+from utils.training.embedded_task import EmbeddedTask
+from utils.training.export import UNET_WEIGHTS, export_model
 from utils.training.mixed_precision import in_precision
 from utils.training.objective import charbonnier, estimate
 from utils.training.run import STOPPED, export_run, start_accelerator, train
@@ -174,6 +176,39 @@ def test_a_time_budget_ends_the_run_with_the_learning_rate_near_zero(recipe, pho
     list(trainer.losses())
     assert trainer.step == 20 and trainer.seconds == pytest.approx(1.0)
     assert trainer.optimiser.param_groups[0]["lr"] < 0.2 * recipe.learning_rate
+
+
+def test_a_run_that_diverges_ends_in_words_and_exports_what_was_good(recipe, photo_folder, tmp_path, monkeypatch):
+    scores = iter((1.0, math.nan))
+    validate = EmbeddedTask.validate
+    monkeypatch.setattr(EmbeddedTask, "validate", lambda task, networks: replace(validate(task, networks), score=next(scores)))
+    often = replace(recipe, steps=4, validate_every=1, checkpoint_steps=1)
+    with pytest.raises(UserError, match="diverged: at step 2 its score is not a number"):
+        train(often, photo_folder, tmp_path / "run", export=tmp_path / "model")
+    state = load_checkpoint(tmp_path / "run")["best"]
+    assert (state["step"], state["score"]) == (1, 1.0)
+    assert all(value.isfinite().all() for value in load_file(tmp_path / "model" / UNET_WEIGHTS).values())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"noise_predictor": {"norm_num_groups": 7}},
+        {"noise_predictor": {"down_block_types": ["Foo"]}},
+        {"unet": {"block_out_channels": "abc"}},
+        {"unet_class": "LatentResNet", "unet": {"num_blocks": "abc", "in_channels": 48, "out_channels": 48}},
+        {"unet_class": "LatentResNet", "unet": {"width": 0, "in_channels": 48, "out_channels": 48}},
+    ],
+)
+def test_arguments_that_make_no_network_are_said_in_one_sentence(recipe, photo, new_trainer, change):
+    own = {} if "unet_class" in change else {name: getattr(recipe, name) for name in change}
+    merged = {name: {**own.get(name, {}), **value} if isinstance(value, dict) else value for name, value in change.items()}
+    merged = {
+        name: {**(getattr(recipe, name) if "unet_class" not in change else {}), **value} if isinstance(value, dict) else value
+        for name, value in change.items()
+    }
+    with pytest.raises(UserError, match=r"(unet|noise_predictor) in the recipe makes no \w+ \(.+\); correct it\."):
+        new_trainer(replace(recipe, **merged), [photo])
 
 
 def test_a_failed_write_leaves_the_previous_checkpoint(tmp_path):

@@ -20,6 +20,10 @@ PREDICTOR_RECIPE = str(PROJECT / "configs" / "train-noise-predictor.yaml")
         (["--config", RECIPE, "--out", "run"], "give --data"),
         (["--config", RECIPE, "--out", "run", "--export", "model"], "no checkpoint.pt"),
         (["--config", RECIPE, "--data", ".", "--out", "run", "feature_weight=0.1"], "--feature-weights"),
+        (["--config", RECIPE, "--data", ".", "--out", "run", "seed=-1"], "seed in the recipe must not be negative"),
+        (["--config", RECIPE, "--data", ".", "--out", f"{__file__}"], "is a file; name a folder with --out"),
+        (["--config", RECIPE, "--data", ".", "--out", "run", "--export", f"{__file__}/model"], "is a file; name another folder with --export"),
+        (["--config", PREDICTOR_RECIPE, "--data", ".", "--out", "run", "--export", f"{__file__}"], "is a file; name a folder with --export"),
         (["--config", PREDICTOR_RECIPE, "--data", ".", "--out", "run", "unet.norm_num_groups=8"], "no key 'unet'"),
     ],
 )

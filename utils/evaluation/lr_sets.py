@@ -11,7 +11,7 @@ import numpy as np
 
 from utils.evaluation.picture_sets import Skipped, check_apart, colours, cropped, find_tree, read
 from utils.jobs.naming import name_outputs
-from utils.jobs.output_folder import make_folder
+from utils.jobs.output_folder import check_folder, make_folder
 from utils.pictures.degradations import Degradation, degrade
 from utils.pictures.picture import Picture
 from utils.pictures.provenance import read_texts
@@ -64,8 +64,7 @@ def make_lr_set(
     check_apart(target, source)
     if source.resolve().is_relative_to(target.resolve()):
         raise UserError(f"The folder {source} lies in the folder for the results; name another one for these.")
-    if target.exists() and not target.is_dir():
-        raise UserError(f"{target} is a file; name a folder for the results.")
+    check_folder(target, "for the results")
     targets = {name: target / output for name, output in name_outputs(names).items()}
     written, skipped = [], []
     for name in names:

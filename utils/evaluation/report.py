@@ -25,7 +25,7 @@ from utils.evaluation.measures import MEASURES, Measure
 from utils.evaluation.plots import box_plot, gain_plot
 from utils.evaluation.summary import Gain, Spread, folders, gain, gains, ranked, spread, summary
 from utils.jobs.naming import printable, spreadsheet_text
-from utils.jobs.output_folder import make_folder
+from utils.jobs.output_folder import check_folder, make_folder
 from utils.pictures.whole_files import begins_with, write_whole
 from utils.planning.errors import UserError
 
@@ -54,8 +54,7 @@ class Facts:
 
 def check_targets(folder: Path) -> None:
     """UserError if a report cannot be put into `folder`, as far as that is seen without writing; a file that is not ours is never replaced."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; name a folder for the report.")
+    check_folder(folder, "for the report")
     for name, mark in MARKS.items():
         path = folder / name
         if os.path.lexists(path) and not begins_with(path, mark):

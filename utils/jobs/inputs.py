@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from utils.jobs.output_folder import check_folder
 from utils.pictures import formats
 from utils.planning.errors import UserError
 
@@ -31,9 +32,8 @@ def find_inputs(in_path: Path, out_folder: Path, recursive: bool = False) -> Inp
     """
     if "\0" in f"{in_path}{out_folder}":
         raise UserError("A path holds a NUL character, which no path can hold; check it.")
+    check_folder(out_folder, "for the results")
     try:
-        if out_folder.exists() and not out_folder.is_dir():
-            raise UserError(f"{out_folder} is a file; name a folder for the results.")
         if not in_path.exists():
             raise UserError(f"{in_path} does not exist; name a picture or a folder of pictures.")
         if not in_path.is_dir():

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,6 +10,20 @@ from utils.pictures.whole_files import UNFINISHED
 from utils.planning.errors import UserError
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+
+
+def check_folder(folder: Path, purpose: str) -> None:
+    """UserError if `folder` is something else, or could not be made, as far as that is seen without writing. purpose: as in "for the results"."""
+    try:
+        is_there = os.path.lexists(folder)
+        nearest = folder if is_there else next(place for place in folder.absolute().parents if os.path.lexists(place))
+        is_folder = nearest.is_dir()
+    except OSError as error:
+        raise UserError(f"The folder {folder} cannot be looked at ({error.strerror}); name another one {purpose}.") from error
+    if not is_folder:
+        raise UserError(f"{folder} is a file; name a folder {purpose}." if is_there else f"{nearest} is a file; name another folder {purpose}.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"Nothing may be written into {nearest}; name another folder {purpose}, or check its permissions.")
 
 
 def make_folder(folder: Path) -> None:

@@ -24,6 +24,8 @@ class LatentResNet(ModelMixin, ConfigMixin):
     @register_to_config
     def __init__(self, in_channels: int, out_channels: int, width: int = 64, num_blocks: int = 16, num_class_embeds: int = 2) -> None:
         super().__init__()
+        if width < 1:
+            raise ValueError(f"width must be at least 1, not {width}")
         self.time_proj = Timesteps(EMBEDDING // 2, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time_embedding = TimestepEmbedding(EMBEDDING // 2, EMBEDDING)
         self.class_embedding = nn.Embedding(num_class_embeds, EMBEDDING)

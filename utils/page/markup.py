@@ -65,7 +65,7 @@ def facts(rows: Iterable[tuple[str, str]]) -> str:
 
 
 def picture(uri: str, description: str, css_class: str) -> str:
-    return f'<img class="sr-{css_class}" src="{uri}" alt="{text(description)}" decoding="sync">'
+    return f'<img class="sr-{css_class}" src="{uri}" alt="{text(description)}" decoding="sync" draggable="false">'
 
 
 def card(name: str, standing: str, is_current: bool, meaning: str, content: str) -> str:

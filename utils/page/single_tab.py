@@ -57,12 +57,22 @@ Views = Mapping[str, View]
 """By what they are called: a result, and the quick look that was taken since."""
 
 
+@dataclass(frozen=True)
+class Converted:
+    """`source`, a result, in another format: the file, or None if that failed; and what there is to say of it, as HTML."""
+
+    source: Path | None
+    file: Path | None
+    said: str
+
+
 class SingleTab:
     """Components of the tab, to be made where it is to appear. `connect` adds the events, once the form exists as well."""
 
     def __init__(self, shared: SharedSampler, sessions: Sessions) -> None:
         self._shared, self._sessions = shared, sessions
         self.chosen, self._refusal, self._views = gr.State(None), gr.State(""), gr.State({})
+        self._converted = gr.State(None)
         with gr.Row():
             with gr.Column(scale=3, min_width=270, elem_id="single-input"):
                 self._upload = gr.File(label="Picture: drop, paste or choose", height=140, elem_id="upload")
@@ -148,12 +158,12 @@ class SingleTab:
         self._format.input(
             self._convert,
             [self._views, self._format],
-            [self._download, self._file_notes],
+            [self._converted, self._download],
             api_visibility="private",
             trigger_mode="always_last",
             show_progress_on=self._download,
             concurrency_limit=2,
-        )
+        ).then(self._offer_converted, [self._views, self._converted], [self._download, self._file_notes], **LIGHT)
 
     def describe_after(self, event: Any) -> None:
         """Say again what comes out, after an event that may change it."""
@@ -312,9 +322,9 @@ class SingleTab:
         }
 
     def _convert(self, views: Views, name: str) -> Updates:
-        """The result in another format, beside the one it was written in."""
+        """The result in another format, beside the one it was written in; not offered yet, for another one may have taken its place meanwhile."""
+        file, notes = (views[_RESULT].file, views[_RESULT].notes) if _RESULT in views else (None, {})
         try:
-            file, notes = (views[_RESULT].file, views[_RESULT].notes) if _RESULT in views else (None, {})
             if file is None or not file.exists():
                 raise UserError("The result is not kept any more; process the picture again.")
             target = file.with_suffix(format_named(name).suffixes[0])
@@ -322,10 +332,19 @@ class SingleTab:
                 picture = load(file, int(self._shared.settings.max_output_megapixels * 1e6), 1, own=True)
                 notes[target] = save(picture, target, read_texts(file) or {}, overwrite=True)
         except Exception as error:
-            return {self._download: gr.DownloadButton(interactive=False), self._file_notes: markup.error(explained(error))}
+            converted = Converted(file, None, markup.error(explained(error)))
+        else:
+            converted = Converted(file, target, "".join(map(markup.notice, notes[target])))
+        return {self._converted: converted, self._download: gr.skip()}
+
+    def _offer_converted(self, views: Views, converted: Converted) -> Updates:
+        if converted.source != (views[_RESULT].file if _RESULT in views else None):
+            return {self._download: gr.skip()}
+        if converted.file is None:
+            return {self._download: gr.DownloadButton(interactive=False), self._file_notes: converted.said}
         return {
-            self._download: gr.DownloadButton(f"Download {target.name}", value=target, interactive=True),
-            self._file_notes: "".join(map(markup.notice, notes[target])),
+            self._download: gr.DownloadButton(f"Download {converted.file.name}", value=converted.file, interactive=True),
+            self._file_notes: converted.said,
         }
 
     def _stop(self, request: gr.Request) -> Updates:

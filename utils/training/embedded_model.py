@@ -44,8 +44,8 @@ LOG_VARIANCE = -30.0
 def build_denoiser(recipe: EmbeddedRecipe, channel_std: list[float]) -> Denoiser:
     """The untrained model; torch's random state decides the inner weights, the last layers are zero."""
     vae = WaveletLatents(levels=recipe.levels, channel_std=tuple(channel_std))
-    unet = UNETS[recipe.unet_class](**network_arguments(UNETS[recipe.unet_class], recipe.unet, "unet"))
-    predictor = NoisePredictor(**network_arguments(NoisePredictor, recipe.noise_predictor, "noise_predictor"))
+    unet = build_network(UNETS[recipe.unet_class], recipe.unet, "unet")
+    predictor = build_network(NoisePredictor, recipe.noise_predictor, "noise_predictor")
     channels = len(channel_std)
     for key, found in (("unet.in_channels", unet.config.in_channels), ("unet.out_channels", unet.config.out_channels)):
         if found != channels:
@@ -115,10 +115,14 @@ def measure_channel_std(photos: Iterable[np.ndarray], levels: int) -> list[float
     return (squares / count - mean**2).sqrt().tolist()
 
 
-def network_arguments(network: Any, written: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """What the recipe says under `name`, as arguments of the class `network`; a UserError for one that it does not have."""
+def build_network(network: Any, written: Mapping[str, Any], name: str) -> Any:
+    """A new network of the class `network`, of the arguments that the recipe gives under `name`; a UserError if they make none."""
     known = set(inspect.signature(network.__init__).parameters) - {"self"}
     for key in written:
         if key not in known:
             raise UserError(f"{network.__name__} has no argument {key!r}; correct {name} in the recipe.")
-    return dict(written)
+    try:
+        return network(**written)
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise UserError(f"{name} in the recipe makes no {network.__name__} ({reason}); correct it.") from error

@@ -25,7 +25,7 @@ from utils.planning.checked_settings import make_settings
 from utils.planning.errors import UserError
 from utils.planning.model_spec import read_model_spec
 from utils.training.dataset import DEGRADED_PAIRS, Batch, Pair, TrainingBatches, to_tensor, validation_pairs
-from utils.training.embedded_model import network_arguments
+from utils.training.embedded_model import build_network
 from utils.training.export import export_predictor
 from utils.training.latent_losses import LatentFeatureDistance, PatchDiscriminator, divergence_from_unit_noise
 from utils.training.mixed_precision import choose_precision, in_precision
@@ -167,7 +167,7 @@ def _start_predictor(recipe: NoisePredictorRecipe, folder: Path, started: Mappin
     if started:
         return NoisePredictor(**started["noise_predictor"])
     if recipe.init is None:
-        return NoisePredictor(**network_arguments(NoisePredictor, recipe.noise_predictor, "noise_predictor"))
+        return build_network(NoisePredictor, recipe.noise_predictor, "noise_predictor")
     settings = make_settings({"model_start": {"ckpt_path": recipe.init, "params": recipe.noise_predictor or None}})
     return load_noise_predictor(find_predictor(settings, folder, partial(fetch, announce=print)))
 

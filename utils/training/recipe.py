@@ -139,7 +139,7 @@ def _check(recipe: Recipe) -> None:
     """Refuses what would fail, or quietly do nothing, hours later."""
     for name in ("steps", "batch", "crop", "scale", "validation_photos", "validation_crop", "validate_every"):
         _require(getattr(recipe, name) >= 1, name, "must be at least 1")
-    for name in ("warmup_steps", "workers", "weight_decay", "feature_weight", "min_delta"):
+    for name in ("seed", "warmup_steps", "workers", "weight_decay", "feature_weight", "min_delta"):
         _require(getattr(recipe, name) >= 0, name, "must not be negative")
     for name in ("clean_share", "cooldown_share"):
         _require_share(recipe, name)

@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import AutocastKwargs, DistributedDataParallelKwargs, parse_flag_from_env
 
+from utils.jobs.output_folder import check_folder
 from utils.planning.errors import UserError
 from utils.training.agreement import any_process
 from utils.training.checkpoint import load_checkpoint, refuse_to_overwrite, save_checkpoint
@@ -35,6 +36,9 @@ def train(recipe: Recipe, data: Path, run: Path, resume: bool = False, export: P
     `run` receives checkpoint.pt and the log, `export` the best averaged weights whenever a checkpoint is written, from the first validation on.
     """
     check_logger(recipe.logger)
+    check_folder(run, "with --out")
+    if export is not None:
+        check_folder(export, "with --export")
     if not resume:
         refuse_to_overwrite(run)
     state = load_checkpoint(run) if resume else None
@@ -79,6 +83,7 @@ def refuse_another_run(recipe: Recipe, processes: int, held_out: Sequence[str], 
 
 def export_run(recipe: Recipe, run: Path, export: Path) -> int:
     """Exports the best averaged weights of a run's checkpoint, without training; returns the exit code."""
+    check_folder(export, "with --export")
     if recipe.task == "embedded":
         refuse_foreign_model(export)
     trainer = start_trainer(recipe, start_accelerator(recipe), [], load_checkpoint(run))

@@ -1,6 +1,7 @@
 """The training loop: the same for every task."""
 
 import copy
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -13,6 +14,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
+from utils.planning.errors import UserError
 from utils.training.agreement import as_main
 from utils.training.early_stopping import BestWeights
 from utils.training.schedules import moving_average, rate_factor
@@ -117,6 +119,11 @@ class Trainer:
         average = self._copy()
         measured = self.task.validate(average) if self.accelerator.is_main_process else None
         told = as_main(self.accelerator, replace(measured, pictures={}) if measured else None)
+        if not math.isfinite(told.score):
+            raise UserError(
+                f"The run has diverged: at step {self.step} its score is not a number. Start another one with a lower learning_rate, from the weights"
+                " that were exported before (init), if there are any."
+            )
         self.best.offer(told.score, self.step, average)
         if self.best.exhausted:
             self._shorten()

@@ -20,7 +20,7 @@ _RESOLUTION = (0x011A, 0x011B, 0x0128)  # horizontal, vertical, unit
 _OF_THE_FILE = {0x0100, 0x0101, *_RESOLUTION}
 _OF_THE_FILE_IN_BLOCK = {0xA002, 0xA003}
 TIFF_DESCRIPTION = {
-    *(0x010E, 0x010F, 0x0110, 0x0132, 0x013B, 0x013C, 0x8298),  # title, maker, model, date, artist, host computer, copyright
+    *(0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, 0x8298),  # title, maker, model, software, date, artist, computer, copyright
     *(0x4746, 0x4749),  # rating, by stars and in per cent
     *range(0x9C9B, 0x9CA0),  # title, comment, author, keywords and subject, as Windows writes them
     *BLOCKS,

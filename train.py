@@ -13,7 +13,7 @@ from utils.planning.arguments import OneLineParser, show_any_name
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit code: 0 done, 2 wrong usage, 130 interrupted (the run is saved)."""
+    """Runs the command line; returns the exit code: 0 done, 2 wrong usage or a run that diverged, 130 interrupted (the run is saved)."""
     parser = build_parser()
     options = parser.parse_intermixed_args(arguments)
     show_any_name()

@@ -103,7 +103,7 @@ def test_how_long_runs_take_is_learnt_from_those_before(monkeypatch):
 
 
 def test_the_first_rate_is_that_of_the_best_trial_for_the_machine_may_be_busy_while_the_page_starts(monkeypatch):
-    clock, lengths = [0.0], iter((0.4, 0.1, 0.05, 0.3, 0.3, 0.3))
+    clock, lengths = [0.0], iter((1.4, 0.1, 0.05, 0.8, 0.8, 0.8))
     monkeypatch.setattr("utils.page.shared_sampler.time", SimpleNamespace(perf_counter=lambda: clock[0]))
     monkeypatch.setattr("utils.page.shared_sampler.work", lambda plan: plan)
 
@@ -117,7 +117,7 @@ def test_the_first_rate_is_that_of_the_best_trial_for_the_machine_may_be_busy_wh
     shared = SharedSampler(make, make_settings())
     shared._load()
     assert shared.seconds_for(tile_work(64, 1, 1, 1)) == pytest.approx(0.05)  # type: ignore[arg-type]
-    assert clock[0] == pytest.approx(1.15)  # no further one after a second
+    assert clock[0] == pytest.approx(3.15)  # no further one after three seconds
 
 
 # ---- another model ----

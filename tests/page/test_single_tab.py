@@ -68,7 +68,7 @@ def test_a_result_is_shown_although_the_model_went_and_the_picture_was_deleted_a
 
 def test_what_a_format_cannot_hold_is_said_whenever_it_is_chosen(tab, picture):
     views = ran(tab, picture, tab._run)[tab._views]
-    said = [tab._offer_converted(views, tab._convert(views, name)[tab._converted])[tab._file_notes] for name in ("JPEG", "PNG", "JPEG")]
+    said = [tab._offer_converted(views, name, tab._convert(views, name))[tab._file_notes] for name in ("JPEG", "PNG", "JPEG")]
     assert "JPEG holds 8 bits" in said[0] and said == [said[0], "", said[0]]
 
 

@@ -55,9 +55,11 @@ class Forecast:
     def __str__(self) -> str:
         plans, last = self.plans, f"{len(self.plans)} of {len(self.files)} files to upscale"
         if plans:
+            tiles = sum(plan.tile_count for plan in plans)
             megapixels = max(sum(math.prod(plan.output_size) for plan in plans) / 1e6, 0.1)
-            took = ". How long that takes is known when a first picture is done" if self.seconds is None else f", about {self.seconds:.0f} s"
-            last += f": {sum(plan.tile_count for plan in plans)} tiles, {megapixels:.1f} megapixels of results{took}"
+            unknown = ". How long that takes is known when a first picture is done with these settings"
+            took = unknown if self.seconds is None else f", about {self.seconds:.0f} s"
+            last += f": {tiles} tile{'s' if tiles > 1 else ''}, {megapixels:.1f} megapixels of results{took}"
         return "\n".join([*map(str, self.files), f"{last}."])
 
 

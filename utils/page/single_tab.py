@@ -59,9 +59,10 @@ Views = Mapping[str, View]
 
 @dataclass(frozen=True)
 class Converted:
-    """`source`, a result, in another format: the file, or None if that failed; and what there is to say of it, as HTML."""
+    """`source`, a result, in the format called `name`: the file, or None if that failed; and what there is to say of it, as HTML."""
 
     source: Path | None
+    name: str
     file: Path | None
     said: str
 
@@ -155,15 +156,17 @@ class SingleTab:
             self.describe_after(runs[-1].then(self._end, None, buttons, **LIGHT))
         stop_on(self._cancel, self._stop, self._status, runs)
         self._view.input(self._switch, [self._views, self._view], results, **FOLLOWING)
-        self._format.input(
+        chosen = self._format.input(lambda: gr.DownloadButton("Converting…", interactive=False), None, self._download, **FOLLOWING)
+        converted = chosen.then(
             self._convert,
             [self._views, self._format],
-            [self._converted, self._download],
+            self._converted,
             api_visibility="private",
             trigger_mode="always_last",
-            show_progress_on=self._download,
+            show_progress="hidden",
             concurrency_limit=2,
-        ).then(self._offer_converted, [self._views, self._converted], [self._download, self._file_notes], **LIGHT)
+        )
+        converted.then(self._offer_converted, [self._views, self._format, self._converted], [self._download, self._file_notes], **LIGHT)
 
     def describe_after(self, event: Any) -> None:
         """Say again what comes out, after an event that may change it."""
@@ -321,8 +324,8 @@ class SingleTab:
             self._file_notes: "".join(map(markup.notice, notes)),
         }
 
-    def _convert(self, views: Views, name: str) -> Updates:
-        """The result in another format, beside the one it was written in; not offered yet, for another one may have taken its place meanwhile."""
+    def _convert(self, views: Views, name: str) -> Converted:
+        """The result in another format, beside the one it was written in; not offered yet, for something else may be wanted by then."""
         file, notes = (views[_RESULT].file, views[_RESULT].notes) if _RESULT in views else (None, {})
         try:
             if file is None or not file.exists():
@@ -332,16 +335,14 @@ class SingleTab:
                 picture = load(file, int(self._shared.settings.max_output_megapixels * 1e6), 1, own=True)
                 notes[target] = save(picture, target, read_texts(file) or {}, overwrite=True)
         except Exception as error:
-            converted = Converted(file, None, markup.error(explained(error)))
-        else:
-            converted = Converted(file, target, "".join(map(markup.notice, notes[target])))
-        return {self._converted: converted, self._download: gr.skip()}
+            return Converted(file, name, None, markup.error(explained(error)))
+        return Converted(file, name, target, "".join(map(markup.notice, notes[target])))
 
-    def _offer_converted(self, views: Views, converted: Converted) -> Updates:
-        if converted.source != (views[_RESULT].file if _RESULT in views else None):
+    def _offer_converted(self, views: Views, name: str, converted: Converted) -> Updates:
+        if (converted.source, converted.name) != (views[_RESULT].file if _RESULT in views else None, name):
             return {self._download: gr.skip()}
         if converted.file is None:
-            return {self._download: gr.DownloadButton(interactive=False), self._file_notes: converted.said}
+            return {self._download: gr.DownloadButton("Download", interactive=False), self._file_notes: converted.said}
         return {
             self._download: gr.DownloadButton(f"Download {converted.file.name}", value=converted.file, interactive=True),
             self._file_notes: converted.said,

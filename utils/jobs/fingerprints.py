@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from utils.pictures.file_state import FileState
 from utils.pictures.reading import check_file_size
 from utils.planning.errors import UserError
 
@@ -17,26 +17,6 @@ if TYPE_CHECKING:
     from utils.models.model_loading import Model
 
 _of_models: WeakKeyDictionary[Model, str] = WeakKeyDictionary()
-
-
-@dataclass(frozen=True)
-class FileState:
-    """What changes when somebody writes a file: its identity, its size in bytes, its time in nanoseconds."""
-
-    inode: int
-    size: int
-    modified: int
-
-
-def file_state(path: Path) -> FileState:
-    """UserError if the file is not there or cannot be looked at."""
-    try:
-        state = path.stat()
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; check the name, or whether it was moved meanwhile.") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be looked at ({error.strerror}); check its name and permissions.") from error
-    return FileState(state.st_ino, state.st_size, state.st_mtime_ns)
 
 
 def input_hash(path: Path, state: FileState) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from utils.jobs.fingerprints import file_state, input_hash
+from utils.jobs.fingerprints import input_hash
+from utils.pictures.file_state import file_state
 from utils.pictures.reading import check_file_size
 from utils.planning.errors import UserError
 

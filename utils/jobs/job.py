@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol
 
-from utils.jobs.fingerprints import FileState, data_hash, file_hash, file_state, input_hash
+from utils.jobs.fingerprints import data_hash, file_hash, input_hash
 from utils.jobs.inputs import Inputs
 from utils.jobs.interrupts import interrupts_set
 from utils.jobs.manifest import Entry, Manifest
@@ -22,6 +22,7 @@ from utils.jobs.pipeline import Stopped, pipelined
 from utils.jobs.report import NOT_REACHED, Row, Summary, check_report, summarised, write_report
 from utils.models.stopping import stoppable
 from utils.pictures.encoding import check_transparency
+from utils.pictures.file_state import FileState, file_state
 from utils.pictures.writing import check_target, save
 from utils.planning.errors import UserError
 

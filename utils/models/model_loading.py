@@ -21,6 +21,7 @@ from utils.models.part_loading import load_part, load_scheduler_config
 from utils.models.predictor_loading import PredictorFiles, load_noise_predictor, read_predictor_files
 from utils.models.stopping import make_stoppable
 from utils.models.wavelet_latents import WaveletLatents
+from utils.pictures.file_state import FileState, file_state
 from utils.planning.errors import UserError, is_out_of_memory
 from utils.planning.model_spec import RESNET, WAVELETS, ModelSpec, read_config, read_model_spec
 from utils.planning.settings import Settings
@@ -65,20 +66,17 @@ def load_model(settings: Settings, announce: Callable[[str], None], on_download:
             lacking = [(part.remote, part.folder) for part in published_parts(settings) if part.missing()]
             raise DownloadFailed(error.failed, error.reason, lacking) from error
         shape = str(sorted(predictor.config.items(), key=str))
-        files = sorted({*folder.glob("*"), *folder.glob("*/*"), predictor.weights})
-        key = folder, tuple(map(_state, files)), predictor.weights, shape, predictor.timesteps, device, dtype
+        key = folder, _states(folder), predictor.weights, file_state(predictor.weights), shape, predictor.timesteps, device, dtype
         model = _loaded.get(key)
         if model is None:
             model = _loaded[key] = _load_within_memory(settings, folder, predictor, device, dtype)
         return model
 
 
-def _state(path: Path) -> tuple[Any, ...]:
-    """What changes when somebody writes to a file of a model, which is then another model; nothing for what is no part of one."""
-    if path.suffix not in _PARTS_OF_MODELS or not path.is_file():
-        return ()
-    state = path.stat()
-    return path, state.st_ino, state.st_size, state.st_mtime_ns
+def _states(folder: Path) -> tuple[tuple[Path, FileState], ...]:
+    """The states of a model's files: written to, it is another model."""
+    files = sorted(path for path in (*folder.glob("*"), *folder.glob("*/*")) if path.suffix in _PARTS_OF_MODELS and path.is_file())
+    return tuple((path, file_state(path)) for path in files)
 
 
 def _load_within_memory(settings: Settings, folder: Path, predictor: PredictorFiles, device: torch.device, dtype: torch.dtype) -> Model:

@@ -156,8 +156,8 @@ class SingleTab:
             self.describe_after(runs[-1].then(self._end, None, buttons, **LIGHT))
         stop_on(self._cancel, self._stop, self._status, runs)
         self._view.input(self._switch, [self._views, self._view], results, **FOLLOWING)
-        chosen = self._format.input(lambda: gr.DownloadButton("Converting…", interactive=False), None, self._download, **FOLLOWING)
-        converted = chosen.then(
+        asked = self._format.input(lambda: gr.DownloadButton("Converting…", interactive=False), None, self._download, **FOLLOWING)
+        converted = asked.then(
             self._convert,
             [self._views, self._format],
             self._converted,
@@ -304,7 +304,7 @@ class SingleTab:
             name, file, offered = _LOOK, None, {}
         else:
             name, file = _RESULT, finished.file.rename(finished.file.with_name(_download_name(chosen.path.stem, overrides)))
-            offered = self._offered(file, finished.notes)
+            offered = {self._format: "PNG", **self._offered(file, _said(finished.notes))}
             words = f"Done in {finished.seconds:.1f} s: {wide_by_high(after.size)} pixels, {readable_size(file.stat().st_size)}."
         shown = display_size(after.size)
         if shown != after.size:
@@ -317,12 +317,8 @@ class SingleTab:
         beside = views if name == _LOOK else {}
         return {**self._shown({**beside, name: view}, name), **offered}
 
-    def _offered(self, file: Path, notes: Sequence[str]) -> Updates:
-        return {
-            self._format: "PNG",
-            self._download: gr.DownloadButton(f"Download {file.name}", value=file, interactive=True),
-            self._file_notes: "".join(map(markup.notice, notes)),
-        }
+    def _offered(self, file: Path, said: str) -> Updates:
+        return {self._download: gr.DownloadButton(f"Download {file.name}", value=file, interactive=True), self._file_notes: said}
 
     def _convert(self, views: Views, name: str) -> Converted:
         """The result in another format, beside the one it was written in; not offered yet, for something else may be wanted by then."""
@@ -336,17 +332,14 @@ class SingleTab:
                 notes[target] = save(picture, target, read_texts(file) or {}, overwrite=True)
         except Exception as error:
             return Converted(file, name, None, markup.error(explained(error)))
-        return Converted(file, name, target, "".join(map(markup.notice, notes[target])))
+        return Converted(file, name, target, _said(notes[target]))
 
     def _offer_converted(self, views: Views, name: str, converted: Converted) -> Updates:
         if (converted.source, converted.name) != (views[_RESULT].file if _RESULT in views else None, name):
             return {self._download: gr.skip()}
         if converted.file is None:
             return {self._download: gr.DownloadButton("Download", interactive=False), self._file_notes: converted.said}
-        return {
-            self._download: gr.DownloadButton(f"Download {converted.file.name}", value=converted.file, interactive=True),
-            self._file_notes: converted.said,
-        }
+        return self._offered(converted.file, converted.said)
 
     def _stop(self, request: gr.Request) -> Updates:
         return stopped(self._sessions.run_stop(session_of(request)), self._status)
@@ -412,6 +405,10 @@ class SingleTab:
 
     def _cleared(self, status: str) -> Updates:
         return {**self._hidden(status), self._file_notes: "", self._reasons: "", self._views: {}}
+
+
+def _said(notes: Sequence[str]) -> str:
+    return "".join(map(markup.notice, notes))
 
 
 def _download_name(stem: str, overrides: Mapping[str, Any]) -> str:

@@ -29,7 +29,7 @@ TIFF_DESCRIPTION = {
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[2-8]")
 _LARGEST_XMP = 2**20
 _MOST_DPI = 100_000
-_INCHES = {2: 1.0, 3: 2.54}  # by the unit of a resolution; of others, the first of which is none at all, nothing follows
+_INCHES = {2: 1.0, 3: 2.54}  # of a resolution's unit, by its code in EXIF; 1 is no unit
 
 
 def orientation_of(exif: Image.Exif) -> int:

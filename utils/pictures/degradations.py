@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -139,9 +140,8 @@ def gaussian_kernel(sigma: tuple[float, float], angle: float = 0.0) -> np.ndarra
 
 def blur(rgb: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """Convolution of every colour with `kernel`; the picture is continued by its edge pixels."""
-    radius = kernel.shape[0] // 2
-    colours = F.pad(_to_tensor(rgb).transpose(0, 1), [radius] * 4, mode="replicate")
-    return _to_array(F.conv2d(colours, torch.from_numpy(kernel)[None, None]).transpose(0, 1))
+    # OpenCV's, which is several times as fast as torch's, correlates; of symmetric kernels, as ours are, that is the same.
+    return cv2.filter2D(rgb, -1, kernel, borderType=cv2.BORDER_REPLICATE).reshape(rgb.shape)
 
 
 def resize(rgb: np.ndarray, size: tuple[int, int], kernel: str = "bicubic") -> np.ndarray:

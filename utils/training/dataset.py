@@ -38,8 +38,12 @@ class Batch:
     seed: int = 0
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch with its tensors on `device`."""
-        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in ("lq", "target", "labels", "poor")})
+        """The same batch with its tensors on `device`, but for `poor`: it chooses between pictures, which would wait for a device to tell."""
+        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in ("lq", "target", "labels")})
+
+    def pin_memory(self) -> "Batch":
+        """The same batch where a GPU fetches it from while it computes; DataLoader asks for this."""
+        return replace(self, **{name: getattr(self, name).pin_memory() for name in ("lq", "target", "labels")})
 
 
 def load_photos(folder: Path, smallest_side: int) -> dict[str, np.ndarray]:

@@ -84,7 +84,7 @@ class EmbeddedTask(Task):
     def _loss_gain(self, rgb: torch.Tensor, lq: np.ndarray, hq: np.ndarray, poor: bool) -> float:
         """How much smaller the loss of rgb [1,3,H,W] is than that of the bicubic picture, in decibels like a PSNR."""
         device = self.accelerator.device
-        target, judged = to_tensor([hq]).to(device), torch.tensor([poor], device=device)
+        target, judged = to_tensor([hq]).to(device), torch.tensor([poor])
         ours, bicubics = (
             sum(term.item() for term in self._terms(picture.to(device), target, judged).values())
             for picture in (rgb, bicubic(to_tensor([lq]), (hq.shape[0], hq.shape[1])))
@@ -92,10 +92,10 @@ class EmbeddedTask(Task):
         return 20 * math.log10(bicubics / ours)
 
     def _terms(self, rgb: torch.Tensor, target: torch.Tensor, poor: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Of pictures [B,3,H,W] in [0,1]; poor: [B] bool."""
+        """Of pictures [B,3,H,W] in [0,1]; poor: [B] bool, on the CPU."""
         spared = torch.zeros_like(poor) if self.recipe.poor_tip is None else poor
         tips = torch.where(spared, self.recipe.poor_tip or TIP, TIP)
-        terms = {"charbonnier": charbonnier(rgb, target, tips[:, None, None, None])}
+        terms = {"charbonnier": charbonnier(rgb, target, tips[:, None, None, None].to(rgb.device))}
         if self._features is not None and not spared.all():
             pictures = (picture[~spared].contiguous(memory_format=torch.channels_last) for picture in (rgb, target))
             with self.accelerator.autocast(AutocastKwargs()):

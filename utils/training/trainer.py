@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, cast
 
+import cv2
 import numpy as np
 import torch
 from accelerate import Accelerator
@@ -97,7 +98,8 @@ class Trainer:
             batch_size=None,
             sampler=range(self.step * processes + self.accelerator.process_index, recipe.steps * processes, processes),
             num_workers=recipe.workers,
-            worker_init_fn=ignore_stop_requests,
+            worker_init_fn=_settle_worker,
+            pin_memory=self.accelerator.device.type == "cuda",
         )
 
     def _set_rates(self) -> None:
@@ -150,3 +152,9 @@ class Trainer:
 
     def _copy(self) -> nn.ModuleDict:
         return cast(nn.ModuleDict, copy.deepcopy(self.average.module).eval())
+
+
+def _settle_worker(worker: int) -> None:
+    """In a process that prepares batches: it is stopped by the trainer only, and computes on one thread, as PyTorch's part of it does."""
+    ignore_stop_requests(worker)
+    cv2.setNumThreads(0)

@@ -203,6 +203,7 @@ def test_ctrl_c_while_the_libraries_are_loaded_is_no_fault_of_theirs(tmp_path):
         (["-i", "a.png", "-o", "out", "timesteps=[200,200]"], "must fall"),
         (["-i", "a.png", "-o", "out", "pch_size=70"], "multiple of 16"),
         (["-i", "a.png", "-o", "out", "--config", "none.yaml"], "none.yaml does not exist"),
+        (["-i", "a.png", "-o", "out", "--config", "a.png"], "a.png holds no settings; give a settings file, or a result"),
         (["-i", "a.png", "-o", "out", "--bs", "0"], "bs must be at least 1"),
         (["-i", "a.png", "-o", "out", "dtype=float16"], "float16"),
         (["-i", "a.png", "-o", "out", "max_output_megapixels=0.001"], "above the limit|megapixels"),
@@ -293,6 +294,15 @@ def test_wrong_options_are_one_line_and_exit_code_2(capsys, arguments):
 def test_settings_may_stand_anywhere(tmp_path):
     source = picture(tmp_path / "a.png")
     assert main(["seed=7", "-i", str(source), *MODEL[:2], "-o", str(tmp_path / "out"), *MODEL[2:]]) == 0
+
+
+@pytest.mark.parametrize("file_format", ["png", "jpg", "webp", "tiff"])
+def test_a_result_is_the_settings_file_of_another(tmp_path, file_format):
+    source, chosen = picture(tmp_path / "a.png"), ["--format", file_format]
+    assert main(["-i", str(source), "-o", str(tmp_path / "one"), *MODEL, *chosen, "timesteps=[200,100]", "seed=7"]) == 0
+    result = tmp_path / "one" / f"a.{file_format}"
+    assert main(["-i", str(source), "-o", str(tmp_path / "two"), *chosen, "--config", str(result), MODEL[0], "device=cpu"]) == 0
+    assert (tmp_path / "two" / result.name).read_bytes() == result.read_bytes()
 
 
 def test_the_bar_goes_once_from_the_first_picture_to_the_last_whatever_becomes_of_them(monkeypatch, tmp_path):

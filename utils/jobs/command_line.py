@@ -61,7 +61,7 @@ def _parser(default_config: Path) -> argparse.ArgumentParser:
     )
     parser.add_argument("-i", "--input", metavar="IN", help="a picture or a folder of pictures")
     parser.add_argument("-o", "--output", metavar="OUT", help="the folder for the results, made if missing; each is OUT/<stem>.png")
-    parser.add_argument("--config", default=str(default_config), help="settings file (default: the embedded model)")
+    parser.add_argument("--config", default=str(default_config), help="settings file, or a result (default: the embedded model)")
     parser.add_argument("--recursive", action="store_true", help="look into subfolders too; the results lie in the same tree")
     parser.add_argument("--format", default="png", help="of the results: png, webp, tiff or jpg (default: png; all but jpg are lossless)")
     parser.add_argument("--no-metadata", action="store_true", help="keep neither EXIF (with places) and XMP, nor how the result was made")

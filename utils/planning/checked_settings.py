@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 from yaml import MarkedYAMLError
+from yaml.reader import ReaderError
 
 from utils.planning.errors import UserError
 from utils.planning.schedule import check_timesteps
@@ -33,7 +34,7 @@ KINDS = {
 
 
 def load_config(path: str | Path) -> DictConfig:
-    """The YAML file at `path`, unchecked; UserError if it cannot be read as settings."""
+    """The settings in the YAML file at `path`, or in a result that was made with them, unchecked; UserError if it cannot be read as settings."""
     try:
         config = OmegaConf.load(path)
     except FileNotFoundError:
@@ -41,12 +42,23 @@ def load_config(path: str | Path) -> DictConfig:
     except OSError as error:
         raise UserError(f"The settings file {path} cannot be opened ({error.strerror}); check its name and permissions.") from None
     except Exception as error:  # the YAML library raises many kinds, and all of them mean the same to the user
+        if isinstance(error, UnicodeDecodeError | ReaderError):
+            return _embedded(path)
         mark = getattr(error, "problem_mark", None)
         why = f"line {mark.line + 1}: {error.problem}" if isinstance(error, MarkedYAMLError) and mark else " ".join(str(error).split())[:200]
         raise UserError(f"The settings file {path} cannot be read as YAML ({why}); correct it or use a preset.") from None
     if not isinstance(config, DictConfig):
         raise UserError(f"The settings file {path} is not a list of names and values; compare it with configs/sample-tiny.yaml.")
     return config
+
+
+def _embedded(path: str | Path) -> DictConfig:
+    from utils.pictures.provenance import read_settings  # here, because plain settings need no pictures
+
+    settings = read_settings(path)
+    if settings is None:
+        raise UserError(f"{path} holds no settings; give a settings file, or a result that was not edited since.")
+    return OmegaConf.create(settings)
 
 
 def make_settings(config: Mapping[str, Any] | DictConfig | str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return export_run(recipe, options.out, options.export)
         return train(recipe, options.data, options.out, options.resume, options.export)
     except UserError as error:
-        print(f"train.py: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2
 
 

@@ -111,7 +111,8 @@ def test_a_tree_of_folders_in_another_format_and_again(tmp_path, capsys):
     words = ["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--recursive", "--format", "webp", "--no-metadata", *MODEL]
     assert main(["--dry-run", *words]) == 0
     told = capsys.readouterr().out
-    assert "3 of 3 files to upscale: 3 tiles" in told and "known when a first picture is done" in told and not (tmp_path / "out").exists()
+    assert "3 of 3 files to upscale: 3 tiles" in told and "known when a first picture is done" in told and "replacing" not in told
+    assert not (tmp_path / "out").exists()
     for written in ("3 of 3 pictures written,", "0 of 3 pictures written, 3 done before and unchanged,"):
         assert main(words) == 0
         output = capsys.readouterr()
@@ -119,7 +120,8 @@ def test_a_tree_of_folders_in_another_format_and_again(tmp_path, capsys):
         assert output.out.splitlines() == expected and written in output.err
     assert Image.open(tmp_path / "out" / "sub" / "a.bmp.webp").format == "WEBP"
     assert main(["--dry-run", *words[:-1], "color_fix=wavelet"]) == 0
-    assert "3 of 3 files to upscale" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "3 of 3 files to upscale" in told and told.count(", replacing the file that is there\n") == 3
 
 
 def test_parts_of_a_folder(tmp_path, capsys):

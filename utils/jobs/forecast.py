@@ -22,19 +22,21 @@ if TYPE_CHECKING:
 class FileForecast:
     """What would become of one file: `plan` for one to be upscaled, else a message on why it is not.
 
-    output: relative to the folder of results; None for a file that would fail.
+    output: relative to the folder of results; None for a file that would fail. replaces: whether the result takes the place of a file.
     """
 
     input: Path
     output: PurePosixPath | None
     plan: Plan | None = None
     message: str = ""
+    replaces: bool = False
 
     def __str__(self) -> str:
         if self.plan is None:
             return f"{self.input}: {'would fail. ' if self.output is None else ''}{self.message}"
         (h, w), tiles = self.plan.output_size, self.plan.tile_count
-        return f"{self.input} -> {self.output}: {w} x {h} pixels, {tiles} tile{'s' if tiles > 1 else ''}"
+        there = ", replacing the file that is there" if self.replaces else ""
+        return f"{self.input} -> {self.output}: {w} x {h} pixels, {tiles} tile{'s' if tiles > 1 else ''}{there}"
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def _look_at(
             return FileForecast(path, output, message="done before and unchanged.")
         plan = make_plan(path)
         job.options.kind.check_size(plan.output_size)
-        return FileForecast(path, output, plan)
+        return FileForecast(path, output, plan, replaces=(job.out_folder / output).exists())
     except UserError as error:
         if job.inputs.alone:
             raise

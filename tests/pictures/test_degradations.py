@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import convolve
 
 from utils.pictures.degradations import DRAWS, KERNELS, Degradation, blur, degrade, draw_degradation, gaussian_kernel, resize
 
@@ -101,6 +102,14 @@ def test_a_kernel_sums_to_one_and_is_wide_along_its_angle():
 def test_blur_keeps_a_flat_picture_flat_up_to_its_border():
     flat = np.full((20, 30, 3), 0.3, np.float32)
     np.testing.assert_allclose(blur(flat, gaussian_kernel((2.0, 1.0), 0.4)), flat, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_blur_is_a_convolution_of_the_picture_continued_by_its_edge(channels):
+    rgb = np.random.default_rng(0).random((13, 9, channels), dtype=np.float32)
+    kernel = gaussian_kernel((2.5, 0.7), 0.4)
+    each = [convolve(rgb[..., channel], kernel, mode="nearest") for channel in range(channels)]
+    np.testing.assert_allclose(blur(rgb, kernel), np.stack(each, 2), atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", DRAWS)

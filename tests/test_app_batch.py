@@ -99,7 +99,7 @@ def test_a_folder_is_done_as_the_command_line_does_it_and_comes_back_as_one_arch
     InvSamplerSR(tiny_config).inference(folder, tmp_path / "cli", recursive=True)
     for name in ("beach.png", "sub/beach.png"):
         assert archive.read(name) == (tmp_path / "cli" / name).read_bytes()
-    expect(prospect).to_contain_text("2 before, with these settings")
+    expect(prospect).to_contain_text("2 of them, with these settings")
     assert b"broken.png,,failed" in archive.read("report.csv")
     with batch_page.expect_download() as event:
         row(batch_page, "sub/beach.png").get_by_role("link").click()

@@ -77,7 +77,7 @@ def test_results_that_are_there_are_not_counted_again_until_the_settings_change(
     run.start({}, OPTIONS)
     assert run.ended.wait(60)
     words = said(batch, sampler)
-    assert "3 before, with these settings" in words and "tiles" not in words
+    assert "3 of them, with these settings" in words and "tiles" not in words
     assert "14 tiles" in said(batch, sampler, seed=5)
 
 

@@ -114,7 +114,7 @@ def _free_disk(folder: Path) -> int:
 
 def described(prospect: Prospect, seconds_for: Callable[[Plan], float | None]) -> str:
     """The prospect as HTML. seconds_for(plan): how long that takes, where it is known."""
-    rows = [("Done", f"{prospect.done} before, with these settings")] if prospect.done else []
+    rows = [("Done", f"{prospect.done} of them, with these settings")] if prospect.done else []
     if prospect.costs:
         rows += [("Output", _output(prospect)), ("Work", _work(prospect, seconds_for))]
     notes = [f"Judged by the first {prospect.looked_at} files of {prospect.files}."] if prospect.looked_at < prospect.files else []

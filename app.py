@@ -246,7 +246,7 @@ def _parser() -> argparse.ArgumentParser:
         help="allow without a login: --share, addresses that others can reach, and any name for this page, as proxies pass on",
     )
     parser.add_argument("--mcp", action="store_true", help="offer upscaling as a tool to language models, by the Model Context Protocol")
-    parser.add_argument("--config", default=str(DEFAULT_CONFIG), help="settings file (default: the embedded model)")
+    parser.add_argument("--config", default=str(DEFAULT_CONFIG), help="settings file, or a result (default: the embedded model)")
     parser.add_argument(
         "--max-output-megapixels",
         type=float,

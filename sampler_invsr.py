@@ -70,7 +70,7 @@ class InvSamplerSR:
         announce: Callable[[str], None] = print,
         on_download: Callable[[int, int], None] | None = None,
     ) -> None:
-        """configs: nested settings or the path of a YAML file.
+        """configs: nested settings or the path of a settings file.
 
         announce gets what a download will do, in words, before it starts; on_download(done, total) its bytes and may raise to cancel.
         UserError if a setting or a model file cannot be used.

@@ -15,6 +15,9 @@ from tests.conftest import PIPELINE_TINY, PROJECT
 from utils import VERSION
 from utils.jobs import command_line
 from utils.jobs.report import Row
+from utils.pictures.picture import Picture
+from utils.pictures.provenance import SETTINGS
+from utils.pictures.writing import save
 
 MODEL = [
     f"sd_pipe.params.pretrained_model_name_or_path={PIPELINE_TINY}",
@@ -205,7 +208,9 @@ def test_ctrl_c_while_the_libraries_are_loaded_is_no_fault_of_theirs(tmp_path):
         (["-i", "a.png", "-o", "out", "timesteps=[200,200]"], "must fall"),
         (["-i", "a.png", "-o", "out", "pch_size=70"], "multiple of 16"),
         (["-i", "a.png", "-o", "out", "--config", "none.yaml"], "none.yaml does not exist"),
-        (["-i", "a.png", "-o", "out", "--config", "a.png"], "a.png holds no settings; give a settings file, or a result"),
+        (["-i", "a.png", "-o", "out", "--config", "a.png"], "a.png is neither text in UTF-8 nor a result with its settings"),
+        (["-i", "a.png", "-o", "out", "--config", "utf16.yaml"], "utf16.yaml is neither text in UTF-8"),
+        (["-i", "a.png", "-o", "out", "--config", "foreign.png"], "must not be '???' or contain '${'"),
         (["-i", "a.png", "-o", "out", "--bs", "0"], "bs must be at least 1"),
         (["-i", "a.png", "-o", "out", "dtype=float16"], "float16"),
         (["-i", "a.png", "-o", "out", "max_output_megapixels=0.001"], "above the limit|megapixels"),
@@ -236,6 +241,8 @@ def test_wrong_use_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys
     picture(tmp_path / "a.png")
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "utf16.yaml").write_text("seed: 7", encoding="utf-16")
+    save(Picture(np.zeros((2, 2, 3), np.uint8)), tmp_path / "foreign.png", {SETTINGS: '{"prompt": "${oc.env:HOME}"}'})
     (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:300])
     (tmp_path / "bare").mkdir()
     before = sorted(tmp_path.rglob("*"))

@@ -1,11 +1,15 @@
 """The presets that the page offers as models, and what visitors may do with them."""
 
+import numpy as np
 import pytest
 
 from tests.conftest import PROJECT
 from utils.models import model_files
 from utils.page.models import ModelPreset, Models, read_presets
 from utils.page.shared_sampler import SharedSampler
+from utils.pictures.picture import Picture
+from utils.pictures.provenance import SETTINGS
+from utils.pictures.writing import save
 from utils.planning.checked_settings import make_settings
 from utils.planning.errors import UserError
 
@@ -41,6 +45,10 @@ def test_the_settings_file_of_the_operator_is_a_preset_too(tmp_path):
     first, *_ = presets = read_presets(CONFIGS, own)
     assert (first.name, first.meaning, first.settings.seed, len(presets)) == ("mine", "", 3, 3)
     assert read_presets(CONFIGS, CONFIGS / "sample-tiny.yaml") == read_presets(CONFIGS)
+    result = tmp_path / "result.png"
+    save(Picture(np.zeros((2, 2, 3), np.uint8)), result, {SETTINGS: '{"seed": 5}'})
+    first, *_ = read_presets(CONFIGS, result)
+    assert (first.name, first.meaning, first.settings.seed) == ("result", "", 5)
 
 
 def test_a_model_that_is_not_here_cannot_be_used():

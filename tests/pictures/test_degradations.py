@@ -105,9 +105,10 @@ def test_blur_keeps_a_flat_picture_flat_up_to_its_border():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_blur_is_a_convolution_of_the_picture_continued_by_its_edge(channels):
-    rgb = np.random.default_rng(0).random((13, 9, channels), dtype=np.float32)
-    kernel = gaussian_kernel((2.5, 0.7), 0.4)
+@pytest.mark.parametrize("sigma", [(0.5, 0.5), (1.2, 0.3), (2.5, 0.7)])
+def test_blur_is_a_convolution_of_the_picture_continued_by_its_edge(channels, sigma):
+    rgb = np.rot90(np.random.default_rng(0).random((13, 9, channels), dtype=np.float32))
+    kernel = gaussian_kernel(sigma, 0.4)
     each = [convolve(rgb[..., channel], kernel, mode="nearest") for channel in range(channels)]
     np.testing.assert_allclose(blur(rgb, kernel), np.stack(each, 2), atol=1e-6)
 

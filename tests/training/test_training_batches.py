@@ -47,6 +47,11 @@ def test_a_batch_knows_which_of_its_inputs_are_poor(recipe, photo, kind):
     assert torch.equal(lost, batch.poor) and 0 < lost.sum() < 12
 
 
+def test_which_inputs_are_poor_is_known_without_asking_the_device(recipe, photo):
+    moved = EmbeddedBatches([photo], recipe)[0].to(torch.device("meta"))
+    assert {moved.lq.device.type, moved.target.device.type, moved.labels.device.type} == {"meta"} and moved.poor.device.type == "cpu"
+
+
 def test_the_negative_side_of_guidance_learns_blurred_targets(recipe, photo):
     recipe = replace(recipe, batch=8)
     sharp = EmbeddedBatches([photo], replace(recipe, negative_share=0.0))[0]

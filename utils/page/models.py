@@ -57,7 +57,7 @@ def read_presets(folder: Path, own: Path | None = None, overrides: Mapping[str, 
 
 
 def _first_comment(path: Path) -> str:
-    first, *_ = path.read_text(encoding="utf-8").splitlines() or [""]
+    first, *_ = path.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
     return first.removeprefix("#").strip() if first.startswith("#") else ""
 
 

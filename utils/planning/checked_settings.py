@@ -31,10 +31,15 @@ KINDS = {
     dict[str, Any] | None: "a group of values",
 }
 """How the types of settings are called in messages."""
+_DEEPEST = 8  # dots in a name that are taken for groups; no setting lies as deep
+_SHOWN = 60  # characters of what somebody wrote, in messages
 
 
-def load_config(path: str | Path) -> DictConfig:
-    """The settings in the YAML file at `path`, or in a result that was made with them, unchecked; UserError if it cannot be read as settings."""
+def load_config(path: str | Path) -> DictConfig | dict[str, Any]:
+    """The settings in the YAML file at `path`, or in a result that was made with them, unchecked; UserError if it cannot be read as settings.
+
+    What is in a result somebody else may have written, so its texts are never looked up as references: they come as plain values.
+    """
     try:
         config = OmegaConf.load(path)
     except FileNotFoundError:
@@ -52,17 +57,17 @@ def load_config(path: str | Path) -> DictConfig:
     return config
 
 
-def _embedded(path: str | Path) -> DictConfig:
+def _embedded(path: str | Path) -> dict[str, Any]:
     from utils.pictures.provenance import read_settings  # here, because plain settings need no pictures
 
     settings = read_settings(path)
     if settings is None:
-        raise UserError(f"{path} holds no settings; give a settings file, or a result that was not edited since.")
-    return OmegaConf.create(settings)
+        raise UserError(f"{path} is neither text in UTF-8 nor a result with its settings; save it as UTF-8, or give a result that was not edited.")
+    return settings
 
 
 def make_settings(config: Mapping[str, Any] | DictConfig | str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """Checked settings from nested values (or a YAML file) over the defaults, and `overrides` by last or dotted name over both."""
+    """Checked settings from nested values (or a file for `load_config`) over the defaults, and `overrides` by last or dotted name over both."""
     if isinstance(config, str | Path):
         config = load_config(config)
     try:
@@ -70,7 +75,7 @@ def make_settings(config: Mapping[str, Any] | DictConfig | str | Path | None = N
     except InterpolationKeyError as error:
         raise UserError(f"The settings refer to something that is not there: {str(error).splitlines()[0]}.") from None
     except (OmegaConfBaseException, TypeError, ValueError):
-        raise UserError("Settings must be a mapping of names to values, an OmegaConf config or the path of a YAML file.") from None
+        raise UserError("Settings must be a mapping of names to values, an OmegaConf config or the path of a settings file.") from None
     layers = [_nested(name, value) for values in (given, dict(overrides or {})) for name, value in _plain(values).items()]
     return _checked(layers)
 
@@ -126,7 +131,7 @@ def _plain_value(value: Any) -> Any:
 def _nested(name: Any, value: Any) -> dict[str, Any]:
     """{"pch_size": 64} and {"basesr.chopping.pch_size": 64} both as {"basesr": {"chopping": {"pch_size": 64}}}."""
     nested: Any = value
-    for part in reversed(DOTTED_NAMES.get(str(name), str(name)).split(".")):
+    for part in reversed(DOTTED_NAMES.get(str(name), str(name)).split(".", _DEEPEST)):
         nested = {part: nested}
     return nested
 
@@ -138,7 +143,7 @@ def _checked(layers: list[dict[str, Any]]) -> Settings:
         _check_names(layer, Settings)
         try:
             merged = OmegaConf.merge(merged, layer)
-        except (OmegaConfBaseException, TypeError, ValueError) as error:
+        except (OmegaConfBaseException, TypeError, ValueError, OverflowError) as error:
             name = (getattr(error, "full_key", None) or next(iter(layer))).split("[")[0]
             raise UserError(f"{name.rsplit('.', 1)[-1]} must be {_kind(dict(leaves()).get(name))}.") from None
     settings = OmegaConf.to_object(merged)
@@ -157,9 +162,10 @@ def _check_names(given: Mapping[Any, Any], schema: type, prefix: str = "") -> No
     known = {item.name for item in fields(schema)}
     for name, value in given.items():
         if name not in known:
-            nearest = get_close_matches(str(name).lower(), sorted(known | set(DOTTED_NAMES)), n=1, cutoff=0.5)
+            written = str(name)[:_SHOWN]
+            nearest = get_close_matches(written.lower(), sorted(known | set(DOTTED_NAMES)), n=1, cutoff=0.5)
             hint = f"did you mean {nearest[0]}?" if nearest else "the presets in the folder configs list them all."
-            raise UserError(f"There is no setting {prefix}{name}; {hint}")
+            raise UserError(f"There is no setting {prefix}{written}; {hint}")
         if is_dataclass(groups.get(name)):
             if not isinstance(value, Mapping):
                 raise UserError(f"{prefix}{name} is a group of settings, not a value; set one of {', '.join(f.name for f in fields(groups[name]))}.")
@@ -195,8 +201,9 @@ def _check_value(name: str, value: Any, rules: Mapping[str, Any]) -> None:
         raise UserError(f"{name} must be {_allowed(rules)}, not '{value}'{hint}")
     if isinstance(value, int | float) and not isinstance(value, bool):
         low, high = rules.get("low"), rules.get("high")
-        if math.isnan(value) or (low is not None and value < low) or (high is not None and value > high):
-            raise UserError(f"{name} must be {_allowed(rules)}, not {str(value).removesuffix('.0')}.")
+        is_number = not (isinstance(value, float) and math.isnan(value))
+        if not is_number or (low is not None and value < low) or (high is not None and value > high):
+            raise UserError(f"{name} must be {_allowed(rules)}, not {str(value).removesuffix('.0')[:_SHOWN]}.")
 
 
 def _allowed(rules: Mapping[str, Any]) -> str:

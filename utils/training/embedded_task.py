@@ -95,9 +95,10 @@ class EmbeddedTask(Task):
         """Of pictures [B,3,H,W] in [0,1]; poor: [B] bool, on the CPU."""
         spared = torch.zeros_like(poor) if self.recipe.poor_tip is None else poor
         tips = torch.where(spared, self.recipe.poor_tip or TIP, TIP)
-        terms = {"charbonnier": charbonnier(rgb, target, tips[:, None, None, None].to(rgb.device))}
+        terms = {"charbonnier": charbonnier(rgb, target, tips[:, None, None, None].to(rgb.device, non_blocking=True))}
         if self._features is not None and not spared.all():
-            pictures = (picture[~spared].contiguous(memory_format=torch.channels_last) for picture in (rgb, target))
+            judged = (~spared).nonzero()[:, 0].to(rgb.device, non_blocking=True)
+            pictures = (picture[judged].contiguous(memory_format=torch.channels_last) for picture in (rgb, target))
             with self.accelerator.autocast(AutocastKwargs()):
                 distance = self._features.between(*pictures)
             terms["features"] = self.recipe.feature_weight * (~spared).float().mean() * distance.float()

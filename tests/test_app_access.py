@@ -89,7 +89,8 @@ def test_the_second_half_of_a_double_click_does_not_begin_again_what_the_first_s
     start.click()
     expect(stop).to_be_visible()
     let_settle_slowly(start.page, START)
-    click_twice(stop)
+    with start.page.expect_response("**/gradio_api/run/predict*"):  # "Stopping" is said before the server knows of it
+        click_twice(stop)
     HeldSampler.gate.set()
     expect(start).to_be_enabled()
     start.page.wait_for_timeout(500)

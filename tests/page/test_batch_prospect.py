@@ -93,7 +93,7 @@ def test_what_failed_is_no_work_foreseen_until_the_settings_change_and_it_is_sai
     run.start({}, OPTIONS)
     assert run.ended.wait(60)
     after = said(batch, sampler)
-    assert tried in after and "tiles" not in after and "cut.png cannot be done" in after and "3 before" in after
+    assert tried in after and "tiles" not in after and "cut.png cannot be done" in after and "3 of them" in after
     changed = said(batch, sampler, seed=5)
     assert "26 tiles" in changed and tried not in changed
 

@@ -334,6 +334,7 @@ def served_in_order(served, folder: Path, clients: int, rounds: int, side: int =
     picture = folder / "small.png"
     Image.fromarray(np.random.default_rng(5).integers(0, 256, (side, side - 4, 3), dtype=np.uint8)).save(picture)
     visitors = [Client(address, **PATIENT, download_files=str(folder / f"client-{k}")) for k in range(clients)]
+    wait_until(lambda: shared._measured[0] and not shared._turns._line)  # the trial after loading takes a turn too
     OrderedSampler.seeds.clear()
     OrderedSampler.gate.clear()
     jobs = []

@@ -46,9 +46,9 @@ def load_config(path: str | Path) -> DictConfig | dict[str, Any]:
         raise UserError(f"The settings file {path} does not exist; the presets are in the folder configs.") from None
     except OSError as error:
         raise UserError(f"The settings file {path} cannot be opened ({error.strerror}); check its name and permissions.") from None
+    except (UnicodeDecodeError, ReaderError):  # no text
+        return _embedded(path)
     except Exception as error:  # the YAML library raises many kinds, and all of them mean the same to the user
-        if isinstance(error, UnicodeDecodeError | ReaderError):
-            return _embedded(path)
         mark = getattr(error, "problem_mark", None)
         why = f"line {mark.line + 1}: {error.problem}" if isinstance(error, MarkedYAMLError) and mark else " ".join(str(error).split())[:200]
         raise UserError(f"The settings file {path} cannot be read as YAML ({why}); correct it or use a preset.") from None
@@ -201,8 +201,8 @@ def _check_value(name: str, value: Any, rules: Mapping[str, Any]) -> None:
         raise UserError(f"{name} must be {_allowed(rules)}, not '{value}'{hint}")
     if isinstance(value, int | float) and not isinstance(value, bool):
         low, high = rules.get("low"), rules.get("high")
-        is_number = not (isinstance(value, float) and math.isnan(value))
-        if not is_number or (low is not None and value < low) or (high is not None and value > high):
+        is_nan = isinstance(value, float) and math.isnan(value)
+        if is_nan or (low is not None and value < low) or (high is not None and value > high):
             raise UserError(f"{name} must be {_allowed(rules)}, not {str(value).removesuffix('.0')[:_SHOWN]}.")
 
 

@@ -84,9 +84,9 @@ class EmbeddedTask(Task):
     def _loss_gain(self, rgb: torch.Tensor, lq: np.ndarray, hq: np.ndarray, poor: bool) -> float:
         """How much smaller the loss of rgb [1,3,H,W] is than that of the bicubic picture, in decibels like a PSNR."""
         device = self.accelerator.device
-        target, judged = to_tensor([hq]).to(device), torch.tensor([poor])
+        target, is_poor = to_tensor([hq]).to(device), torch.tensor([poor])
         ours, bicubics = (
-            sum(term.item() for term in self._terms(picture.to(device), target, judged).values())
+            sum(term.item() for term in self._terms(picture.to(device), target, is_poor).values())
             for picture in (rgb, bicubic(to_tensor([lq]), (hq.shape[0], hq.shape[1])))
         )
         return 20 * math.log10(bicubics / ours)

@@ -8,9 +8,11 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import contextlib
+import glob
 import secrets
 import shutil
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +121,11 @@ def _free_port() -> int:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+
+
+def still_there(folder: Path, pattern: str) -> list[str]:
+    """The names under `folder` that match and are still there after ten seconds; a folder that vanishes while it is searched holds none."""
+    deadline = time.monotonic() + 10
+    while (left := glob.glob(f"**/{pattern}", root_dir=folder, recursive=True)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return left

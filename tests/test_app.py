@@ -20,7 +20,7 @@ from playwright.sync_api import Locator, Page, expect
 
 import app
 from sampler_invsr import InvSamplerSR
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, still_there
 from utils.pictures.picture import Picture
 from utils.pictures.provenance import read_settings
 from utils.pictures.writing import save
@@ -603,10 +603,7 @@ def test_what_a_session_uploaded_and_made_is_deleted_when_it_ends(open_page, pag
     expect(open_page.locator("#status")).to_contain_text("Done in", timeout=SLOWEST)
     assert sorted(path.name for path in page_files.rglob("leaving*")) == ["leaving.png", "leaving_x4.png"]
     open_page.close()
-    deadline = time.monotonic() + 10
-    while list(page_files.rglob("leaving*")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert list(page_files.rglob("leaving*")) == []
+    assert still_there(page_files, "leaving*") == []
 
 
 def test_a_visitor_sees_nothing_of_another_one_whose_files_go_with_him(browser, open_page, address, picture):

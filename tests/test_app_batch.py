@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from sampler_invsr import InvSamplerSR
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, still_there
 from tests.held_sampler import HeldSampler, let_tiles_pass  # noqa: F401
 from tests.mixed_folder import make_mixed_folder
 from utils.page.server_folders import ServerFolders
@@ -223,10 +223,7 @@ def test_a_cancelled_batch_keeps_what_is_done_and_is_resumed(batch_page, folder,
     expect(batch_page.locator("#batch-process")).to_have_text("Process")
 
     batch_page.close()
-    deadline = time.monotonic() + 10
-    while list(page_files.rglob("beach*")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert list(page_files.rglob("beach*")) == []
+    assert still_there(page_files, "beach*") == []
 
 
 def test_a_folder_of_the_server_is_done_in_its_place_and_nothing_else_can_be_named(batch_page, allowed):

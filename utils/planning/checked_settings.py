@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import Field, fields, is_dataclass
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ KINDS = {
     dict[str, Any] | None: "a group of values",
 }
 """How the types of settings are called in messages."""
+_MISFITS = (OmegaConfBaseException, TypeError, ValueError, OverflowError)
+"""What OmegaConf raises for a value of a wrong type."""
 _DEEPEST = 8  # dots in a name that are taken for groups; no setting lies as deep
 _SHOWN = 60  # characters of what somebody wrote, in messages
 
@@ -138,14 +141,14 @@ def _nested(name: Any, value: Any) -> dict[str, Any]:
 
 def _checked(layers: list[dict[str, Any]]) -> Settings:
     """The layers over the defaults, with names, types and ranges checked."""
-    merged = OmegaConf.structured(Settings)
+    given: dict[str, Any] = {}
     for layer in layers:
         _check_names(layer, Settings)
-        try:
-            merged = OmegaConf.merge(merged, layer)
-        except (OmegaConfBaseException, TypeError, ValueError, OverflowError) as error:
-            name = (getattr(error, "full_key", None) or next(iter(layer))).split("[")[0]
-            raise UserError(f"{name.rsplit('.', 1)[-1]} must be {_kind(dict(leaves()).get(name))}.") from None
+        _update(given, layer)
+    try:
+        merged = OmegaConf.merge(_schema(), given)  # all at once, for one merge takes milliseconds
+    except _MISFITS:
+        raise UserError(_misfit(layers)) from None
     settings = OmegaConf.to_object(merged)
     assert isinstance(settings, Settings)
     for name, item in leaves():
@@ -155,6 +158,34 @@ def _checked(layers: list[dict[str, Any]]) -> Settings:
         if value_of(settings, low) > value_of(settings, high):
             raise UserError(f"{low} must not be above {high}, and {value_of(settings, low):g} is above {value_of(settings, high):g}.")
     return settings
+
+
+@cache
+def _schema() -> DictConfig:
+    """The defaults, typed; made once, for that takes milliseconds too."""
+    return OmegaConf.structured(Settings)
+
+
+def _misfit(layers: list[dict[str, Any]]) -> str:
+    """What the value of a wrong type in the first layer that has one must be."""
+    for layer in layers:
+        try:
+            OmegaConf.merge(_schema(), layer)
+        except _MISFITS as error:
+            name = (getattr(error, "full_key", None) or next(iter(layer))).split("[")[0]
+            return f"{name.rsplit('.', 1)[-1]} must be {_kind(dict(leaves()).get(name))}."
+    raise AssertionError("values that fit one by one do together")
+
+
+def _update(given: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    """Puts the values of `layer` over those of `given`, group by group."""
+    for name, value in layer.items():
+        if isinstance(value, Mapping):
+            group = given.get(name)
+            given[name] = dict(group) if isinstance(group, Mapping) else {}
+            _update(given[name], value)
+        else:
+            given[name] = value
 
 
 def _check_names(given: Mapping[Any, Any], schema: type, prefix: str = "") -> None:

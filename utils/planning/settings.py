@@ -4,10 +4,8 @@ Where a keyword is needed a nested setting goes by its last name: `pch_size` is 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
 from typing import Any
-
-from omegaconf import OmegaConf
 
 POSITIVE_PROMPT = "Cinematic, high-contrast, photo-realistic, 8k, ultra HD, meticulous detailing, hyper sharpness, perfect without deformations"
 # The missing space after "noisy," is the published prompt's.
@@ -333,7 +331,7 @@ class Settings:
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as plain nested data, ready for JSON or YAML."""
-        return OmegaConf.to_container(OmegaConf.structured(self))  # type: ignore[return-value]
+        return {**asdict(self), "timesteps": list(self.timesteps)}
 
     def reproducible(self) -> dict[str, Any]:
         """By last names, what decides the pixels beside the model, without paths or the machine's facts: for the metadata of results."""

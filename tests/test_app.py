@@ -518,7 +518,7 @@ def test_a_run_that_the_queue_does_not_take_is_explained_and_can_be_tried_again(
     expect(open_page.locator("#status")).to_contain_text("Done in", timeout=SLOWEST)
 
 
-def test_the_result_can_be_had_in_other_formats(open_page, picture):
+def test_the_result_can_be_had_in_other_formats_and_the_next_one_in_the_same(open_page, picture, tmp_path):
     choose(open_page, picture)
     expect(open_page.locator("#about")).to_contain_text("384 × 256")
     open_page.get_by_role("button", name="Process").click()
@@ -538,6 +538,15 @@ def test_the_result_can_be_had_in_other_formats(open_page, picture):
     expect(open_page.locator("#file-notes [role=alert]")).to_contain_text("A JPEG file holds no transparency")
     expect(open_page.locator("#download")).to_be_disabled()
     assert (read_settings(download("WebP")) or {})["seed"] == 12345
+
+    with Image.open(picture) as image:
+        image.crop((0, 0, 70, 64)).save(tmp_path / "next.png")
+    open_page.locator("#upload").get_by_label("Clear").click()
+    choose(open_page, tmp_path / "next.png")
+    expect(open_page.locator("#about")).to_contain_text("280 × 256")
+    open_page.get_by_role("button", name="Process").click()
+    expect(open_page.locator("#download")).to_contain_text("next_x4.webp", timeout=SLOWEST)
+    assert Image.open(download("WebP")).size == (280, 256)
 
 
 def test_of_two_formats_asked_for_at_once_the_last_one_is_offered(open_page, picture, monkeypatch):
@@ -588,7 +597,7 @@ def test_a_conversion_that_outlives_its_result_changes_nothing_of_the_next_one(o
     go_on.set()
     assert ended.wait(SLOWEST / 1000)
     open_page.wait_for_timeout(1000)  # time for what must not come
-    expect(open_page.locator("#download")).to_contain_text("next_x4.png")
+    expect(open_page.locator("#download")).to_contain_text("next_x4.webp")
     expect(open_page.locator("#download")).to_be_enabled()
     expect(open_page.locator("#file-notes")).to_be_empty()
 

@@ -34,6 +34,7 @@ from utils.planning.errors import UserError
 _EMPTY = "The result appears here, beside the picture it was made from."
 _RESULT, _LOOK = "Result", "Quick look"
 _STOPPED = "Stopped. Nothing was kept of the unfinished result."
+_PREPARING = gr.update(label="Preparing…", interactive=False)  # of the download
 _PASTE = Path(__file__).with_name("paste.js").read_text(encoding="utf-8")
 
 
@@ -124,7 +125,6 @@ class SingleTab:
             self._view,
             self._slider,
             self._files,
-            self._format,
             self._download,
             self._file_notes,
             self._why,
@@ -156,17 +156,19 @@ class SingleTab:
             self.describe_after(runs[-1].then(self._end, None, buttons, **LIGHT))
         stop_on(self._cancel, self._stop, self._status, runs)
         self._view.input(self._switch, [self._views, self._view], results, **FOLLOWING)
-        asked = self._format.input(lambda: gr.DownloadButton("Converting…", interactive=False), None, self._download, **FOLLOWING)
-        converted = asked.then(
-            self._convert,
-            [self._views, self._format],
-            self._converted,
-            api_visibility="private",
-            trigger_mode="always_last",
-            show_progress="hidden",
-            concurrency_limit=2,
-        )
-        converted.then(self._offer_converted, [self._views, self._format, self._converted], [self._download, self._file_notes], **LIGHT)
+        wanted = [self._views, self._format]
+        for event in (self._format.input, *(run.success for run in runs)):  # the next result is wanted in the same format
+            converted = event(self._offer_kept, wanted, [self._download, self._file_notes], **FOLLOWING).then(
+                self._convert,
+                wanted,
+                self._converted,
+                api_visibility="private",
+                trigger_mode="always_last",
+                show_progress="hidden",
+                concurrency_limit=2,
+                concurrency_id="conversions",
+            )
+            converted.then(self._offer_converted, [*wanted, self._converted], [self._download, self._file_notes], **LIGHT)
 
     def describe_after(self, event: Any) -> None:
         """Say again what comes out, after an event that may change it."""
@@ -304,7 +306,7 @@ class SingleTab:
             name, file, offered = _LOOK, None, {}
         else:
             name, file = _RESULT, finished.file.rename(finished.file.with_name(_download_name(chosen.path.stem, overrides)))
-            offered = {self._format: "PNG", **self._offered(file, _said(finished.notes))}
+            offered = {self._download: _PREPARING, self._file_notes: ""}
             words = f"Done in {finished.seconds:.1f} s: {wide_by_high(after.size)} pixels, {readable_size(file.stat().st_size)}."
         shown = display_size(after.size)
         if shown != after.size:
@@ -320,13 +322,23 @@ class SingleTab:
     def _offered(self, file: Path, said: str) -> Updates:
         return {self._download: gr.DownloadButton(f"Download {file.name}", value=file, interactive=True), self._file_notes: said}
 
+    def _offer_kept(self, views: Views, name: str) -> Updates:
+        """The result in a format in which it is there already; for any other, that it is being prepared."""
+        view = views.get(_RESULT)
+        file = _in_format(view.file, name) if view and view.file else None
+        if view and file in view.notes and file.exists():
+            return self._offered(file, _said(view.notes[file]))
+        return {self._download: _PREPARING}
+
     def _convert(self, views: Views, name: str) -> Converted:
         """The result in another format, beside the one it was written in; not offered yet, for something else may be wanted by then."""
-        file, notes = (views[_RESULT].file, views[_RESULT].notes) if _RESULT in views else (None, {})
+        if _RESULT not in views:
+            return Converted(None, name, None, "")
+        file, notes = views[_RESULT].file, views[_RESULT].notes
         try:
             if file is None or not file.exists():
                 raise UserError("The result is not kept any more; process the picture again.")
-            target = file.with_suffix(format_named(name).suffixes[0])
+            target = _in_format(file, name)
             if target not in notes:
                 picture = load(file, int(self._shared.settings.max_output_megapixels * 1e6), 1, own=True)
                 notes[target] = save(picture, target, read_texts(file) or {}, overwrite=True)
@@ -405,6 +417,10 @@ class SingleTab:
 
     def _cleared(self, status: str) -> Updates:
         return {**self._hidden(status), self._file_notes: "", self._reasons: "", self._views: {}}
+
+
+def _in_format(file: Path, name: str) -> Path:
+    return file.with_suffix(format_named(name).suffixes[0])
 
 
 def _said(notes: Sequence[str]) -> str:

@@ -205,14 +205,16 @@ class InvSamplerSR:
 
     # ---- one picture, from decision to pixels ----
 
-    def _upscale(self, picture: Picture, settings: Settings, on_progress: OnProgress | None) -> tuple[Picture, Plan, dict[str, float]]:
+    def _upscale(
+        self, picture: Picture, settings: Settings, on_progress: OnProgress | None, stats: ImageStats | None = None
+    ) -> tuple[Picture, Plan, dict[str, float]]:
         from utils.models.device import memory_errors_explained
         from utils.models.remedies import Remedies, amended
 
         timings: dict[str, float] = {}
         lq = _visible_colours(picture)
         with _timed(timings, "planning"), memory_errors_explained():
-            plan = make_plan(picture.size, settings, self.spec, _stats_where_needed(lq, settings))
+            plan = make_plan(picture.size, settings, self.spec, stats or _stats_where_needed(lq, settings))
             remedies = Remedies(plan.tile_batch, plan.patch)
         with _timed(timings, "networks"), memory_errors_explained():
             canvases = self._compute(lq, plan, settings, None, remedies, on_progress)
@@ -382,11 +384,11 @@ class InvSamplerSR:
         """(h, w) of the result."""
         return target_size(picture.size, self.settings.basesr)
 
-    def upscaled(self, picture: Picture, on_tile: OnProgress) -> Upscaled:
-        """A job's second step: the result, with the texts that say how it was made."""
+    def upscaled(self, picture: Picture, on_tile: OnProgress, stats: ImageStats | None = None) -> Upscaled:
+        """A job's second step: the result, with the texts that say how it was made. stats: to decide by, if not by the picture's own."""
         from utils.jobs.job import Upscaled
 
-        result, plan, _ = self._upscale(picture, self.settings, on_tile)
+        result, plan, _ = self._upscale(picture, self.settings, on_tile, stats)
         return Upscaled(result, plan, {"settings": json.dumps(self._reproducible()), "plan": json.dumps(plan.to_dict())})
 
     def identity(self) -> Mapping[str, Any]:

@@ -13,13 +13,13 @@ class HeldSampler(InvSamplerSR):
     gate = threading.Event()
     passing = 0
 
-    def upscaled(self, picture, on_tile):
+    def upscaled(self, picture, on_tile, stats=None):
         def watch(done, total, preview):
             on_tile(done, total, preview)
             HeldSampler.passing -= 1
             assert HeldSampler.passing >= 0 or HeldSampler.gate.wait(240)
 
-        return super().upscaled(picture, watch)
+        return super().upscaled(picture, watch, stats)
 
 
 @pytest.fixture(autouse=True)

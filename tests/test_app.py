@@ -38,7 +38,7 @@ class WatchedSampler(InvSamplerSR):
     gate, measuring = threading.Event(), threading.Event()
     running = most_running = tiles = 0
 
-    def upscaled(self, picture, on_tile):
+    def upscaled(self, picture, on_tile, stats=None):
         def watch(done, total, preview):
             WatchedSampler.tiles += 1
             on_tile(done, total, preview)
@@ -47,7 +47,7 @@ class WatchedSampler(InvSamplerSR):
         WatchedSampler.running += 1
         WatchedSampler.most_running = max(WatchedSampler.most_running, WatchedSampler.running)
         try:
-            return super().upscaled(picture, watch)
+            return super().upscaled(picture, watch, stats)
         finally:
             WatchedSampler.running -= 1
 

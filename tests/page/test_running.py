@@ -43,7 +43,7 @@ def test_a_run_gives_the_file_its_plan_and_where_the_time_went(shared, picture, 
 
 @pytest.mark.parametrize(("spot", "corner"), [((0.0, 0.0), (0, 0)), ((1.0, 1.0), (22, 192)), ((0.5, 0.5), (11, 96))])
 def test_a_quick_look_is_at_the_spot_and_decided_as_for_the_whole_picture(shared, picture, spot, corner):
-    sampler, adaptive = shared.get(), {"adaptive_scheduler": True, "adaptive_guidance": True, "overlap": 0.0}
+    sampler, adaptive = shared.get(), {"adaptive_scheduler": True, "adaptive_guidance": True, "consistency": "auto", "overlap": 0.0}
     stats = sampler.measure(picture)
     result = finished(quick_look(shared, picture, spot, adaptive, lambda _: stats, threading.Event()))
     whole, (top, left) = np.asarray(Image.open(picture)), corner
@@ -51,14 +51,14 @@ def test_a_quick_look_is_at_the_spot_and_decided_as_for_the_whole_picture(shared
     assert result.after.size == (512, 512) and result.file is None
     plan = sampler.plan(picture, stats=stats, **adaptive)
     assert result.plan == plan
-    fixed = {"timesteps": list(plan.timesteps), "cfg_scale": plan.cfg_scale, "overlap": 0.0}
+    fixed = {"timesteps": list(plan.timesteps), "cfg_scale": plan.cfg_scale, "consistency": plan.consistency, "overlap": 0.0}
     assert np.array_equal(result.after.rgb, sampler.upscale(result.before.rgb, **fixed).picture)
 
 
 def test_a_run_that_ended_leaves_its_event_for_the_next_one(shared, picture, tmp_path):
     stop = threading.Event()
     for seed in (1, 2):
-        finished(quick_look(shared, picture, (0.5, 0.5), {"seed": seed}, None, stop))
+        finished(quick_look(shared, picture, (0.5, 0.5), {"seed": seed}, lambda sampler: sampler.measure(picture), stop))
     assert not stop.is_set()
 
 
@@ -73,7 +73,7 @@ def test_a_run_that_nobody_follows_any_more_is_stopped(shared, picture, tmp_path
 
 @pytest.mark.parametrize(("asked", "size"), [({"sf": 2}, (256, 256)), ({"longest_side": 960}, (384, 384)), ({"longest_side": 160}, (64, 64))])
 def test_a_quick_look_has_the_scale_of_the_whole_picture(shared, picture, asked, size):
-    result = finished(quick_look(shared, picture, (0.5, 0.5), {**asked, "overlap": 0.0}, None, threading.Event()))
+    result = finished(quick_look(shared, picture, (0.5, 0.5), {**asked, "overlap": 0.0}, lambda sampler: sampler.measure(picture), threading.Event()))
     assert result.after.size == size and max(result.plan.output_size) == asked.get("longest_side", 640)
 
 

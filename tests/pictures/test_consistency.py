@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.pictures.consistency import back_projected, blended_with_faithful, lr_consistency
+from utils.pictures.consistency import agreement, back_projected, blended_with_faithful, lr_consistency
 from utils.pictures.resampling import bicubic_antialiased
+from utils.planning.settings import LEAST_CONSISTENCY
 
 
 def noise(*shape, seed=0):
@@ -38,6 +39,37 @@ def test_back_projection_is_its_formula():
     down = F.interpolate(sr, size=lq.shape[-2:], mode="bicubic", antialias=True)
     expected = sr + 0.3 * F.interpolate(lq - down, size=sr.shape[-2:], mode="bicubic", antialias=True)
     torch.testing.assert_close(back_projected(sr, lq, 0.3), expected.clamp(0, 1), atol=1e-6, rtol=0)
+
+
+def test_agreement_goes_by_the_difference_around():
+    for difference, expected in ((0.0, 1.0), (5 / 255, (1 + LEAST_CONSISTENCY) / 2), (0.5, LEAST_CONSISTENCY)):
+        values = agreement(torch.full((2, 3, 9, 13), difference), 5.0)
+        torch.testing.assert_close(values, torch.full((2, 1, 9, 13), expected), atol=1e-3, rtol=0)
+    spot = torch.zeros(1, 3, 40, 40)
+    spot[..., 20, 20] = 1
+    near, far = slice(16, 25), slice(0, 16)
+    values = agreement(spot, 5.0)
+    assert values[..., far, :].min() == 1 and values[0, 0, near, near].max() < LEAST_CONSISTENCY + 0.01
+
+
+def test_with_a_tolerance_the_strength_is_the_agreement_at_most():
+    lq = scene()
+    sr = F.interpolate(lq, scale_factor=4, mode="bicubic").clamp(0, 1)
+    sr[..., :80] = generated(lq)[..., :80]
+    difference = lq - F.interpolate(sr, size=lq.shape[-2:], mode="bicubic", antialias=True)
+    strengths = agreement(difference, 6.0).clamp(max=0.7)
+    assert strengths.min() < 0.6 and strengths.max() == pytest.approx(0.7)
+    expected = sr + F.interpolate(strengths * difference, size=sr.shape[-2:], mode="bicubic", antialias=True)
+    torch.testing.assert_close(back_projected(sr, lq, 0.7, 6.0), expected.clamp(0, 1), atol=1e-6, rtol=0)
+
+
+def test_stair_steps_that_a_model_took_away_stay_away():
+    """A slanted bar, reduced by skipping pixels, and a model that has found out how it was."""
+    rows, columns = torch.meshgrid(torch.arange(160.0), torch.arange(320.0), indexing="ij")
+    bar = 1 - (rows - 60 - 0.1 * columns).abs().sub(7).clamp(0, 1).expand(1, 3, -1, -1) * 0.8
+    stepped = bar[..., 2::4, 2::4]
+    wrong = [float((back_projected(bar, stepped, 1.0, tolerance) - bar).square().mean().sqrt()) for tolerance in (None, 5.0)]
+    assert wrong[1] < 0.35 * wrong[0]
 
 
 def test_one_iteration_brings_the_input_back():

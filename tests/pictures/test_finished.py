@@ -62,6 +62,7 @@ CHOICES = st.builds(
     fusion=st.sampled_from(["none", *FUSION_METHODS]),
     fusion_candidates=st.sampled_from(FUSION_CANDIDATES),
     consistency=STRENGTHS,
+    consistency_tolerance=st.sampled_from([None, 5.0, 30.0]),
     fidelity=STRENGTHS,
     enhancement=STRENGTHS,
 )
@@ -85,6 +86,7 @@ SINGLE = [
     *({"color_fix": name, "hybrid_mode": mode} for name in COLOR_FIXES for mode in (HYBRID_MODES if name == "hybrid" else ["adaptive"])),
     *({"fusion": method, "fusion_candidates": kind, "color_fix": "wavelet"} for method in FUSION_METHODS for kind in FUSION_CANDIDATES),
     *({name: 1.0} for name in ("consistency", "fidelity", "enhancement")),
+    {"consistency": 1.0, "consistency_tolerance": 20.0},
 ]
 
 

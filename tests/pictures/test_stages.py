@@ -14,11 +14,11 @@ from utils.planning.plan import make_plan
 from utils.planning.settings import COLOR_FIXES, FUSION_CANDIDATES, FUSION_METHODS, HYBRID_MODES
 
 SPEC = ModelSpec(name="test", scale=4, latent_factor=8, latent_channels=4, lq_multiple=16, timesteps=(1, 1000), has_text=True)
-OFF = {"color_fix": "none", "fusion": "none", "consistency": 0.0, "fidelity": 0.0, "enhancement": 0.0}
+OFF = {"color_fix": "none", "fusion": "none", "consistency": 0.0, "consistency_tolerance": None, "fidelity": 0.0, "enhancement": 0.0}
 VARIANTS = {
     "color_fix": [{"color_fix": name} for name in COLOR_FIXES if name != "none"] + [{"color_fix": "hybrid", "hybrid_mode": x} for x in HYBRID_MODES],
     "fusion": [{"fusion": method, "fusion_candidates": kind} for method in FUSION_METHODS for kind in FUSION_CANDIDATES],
-    "consistency": [{"consistency": 0.3}, {"consistency": 1.0}],
+    "consistency": [{"consistency": 0.3}, {"consistency": 1.0}, {"consistency": 1.0, "consistency_tolerance": 5.0}],
     "fidelity": [{"fidelity": 0.3}, {"fidelity": 1.0}],
     "enhancement": [{"enhancement": 0.3}, {"enhancement": 1.0}],
 }

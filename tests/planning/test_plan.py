@@ -13,7 +13,7 @@ from utils.planning.errors import UserError
 from utils.planning.model_spec import ModelSpec
 from utils.planning.plan import Run, make_plan
 from utils.planning.schedule import timesteps_for
-from utils.planning.settings import HIGHEST_SEED, Settings
+from utils.planning.settings import CONSISTENCY_TOLERANCE, HIGHEST_SEED, Settings
 from utils.planning.statistics import ComplexityMap, ImageStats
 
 SPEC = ModelSpec(name="test", scale=4, latent_factor=8, latent_channels=4, lq_multiple=16, timesteps=(1, 1000), has_text=True)
@@ -33,6 +33,18 @@ ADAPTIVE = {
 
 def stats(h, w, complexity=0.5, noise=0.5, blur=2.0):
     return ImageStats(complexity, noise, blur, ComplexityMap(np.full((-(-h // 16), -(-w // 16)), complexity, np.float32), 16))
+
+
+def test_what_a_model_of_exact_latents_repairs_does_not_come_back():
+    exact = replace(SPEC, latent_factor=4, latent_channels=48)
+    for spec, settings, tolerance in (
+        (exact, ADAPTIVE, CONSISTENCY_TOLERANCE),
+        (SPEC, ADAPTIVE, None),
+        (exact, {**ADAPTIVE, "consistency": 1.0}, None),
+    ):
+        plan = make_plan((300, 300), make_settings(settings), spec, stats(300, 300))
+        assert plan.consistency_tolerance == tolerance
+        assert ("Consistency 0.25 where the model repairs the input." in plan.reasons) == (tolerance is not None)
 
 
 def test_plan_is_plain_frozen_and_repeatable():

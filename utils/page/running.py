@@ -110,19 +110,20 @@ def upscale(
 
 
 def quick_look(
-    shared: SharedSampler, path: Path, spot: tuple[float, float], overrides: Mapping[str, Any], measure: Measure | None, stop: threading.Event
+    shared: SharedSampler, path: Path, spot: tuple[float, float], overrides: Mapping[str, Any], measure: Measure, stop: threading.Event
 ) -> Iterator[News]:
     """As `upscale`, of the surroundings of `spot` (down and right, in [0,1]) only, decided as for the whole picture and not written."""
 
     def job(sampler: InvSamplerSR, tell: _Tell) -> Finished:
         watch = _Watch(tell)
-        plan = sampler.plan(path, stats=measure and measure(sampler))
+        stats = measure(sampler)
+        plan = sampler.plan(path, stats=stats)
         whole = sampler.read(path, False)
         before = _surroundings(whole, spot)
-        decided = sampler.with_settings(**_as_decided(plan, sampler.spec), longest_side=_part_of_side(sampler.settings, plan, before.size))
-        tell(Begun(decided.plan(before.rgb).tile_count))
+        looking = sampler.with_settings(**_for_a_part(plan, sampler.spec), longest_side=_part_of_side(sampler.settings, plan, before.size))
+        tell(Begun(looking.plan(before.rgb, stats).tile_count))
         watch.lap("Reading and planning")
-        result = decided.upscaled(before, watch.on_tile)
+        result = looking.upscaled(before, watch.on_tile, stats)
         watch.lap("Colours and stages")
         shared.note_rate(work(result.plan), sum(watch.timings.values()))
         return Finished(whole, before, result.picture, plan, watch.timings, None, ())
@@ -154,20 +155,9 @@ def _surroundings(picture: Picture, spot: tuple[float, float]) -> Picture:
     return replace(picture, rgb=picture.rgb[top:bottom, left:right], alpha=alpha)
 
 
-def _as_decided(plan: Plan, spec: ModelSpec) -> dict[str, Any]:
-    """Settings under which a part of the picture is treated as the plan treats all of it, in tiles no larger than a quick look."""
-    return {
-        "pch_size": min(plan.patch, max(LOOK_SIDE // spec.lq_multiple, 1) * spec.lq_multiple),
-        "smart_chopping": False,
-        "adaptive_scheduler": False,
-        "timesteps": list(plan.timesteps),
-        "adaptive_guidance": False,
-        "cfg_scale": plan.cfg_scale,
-        "consistency": float(plan.consistency),
-        "adaptive_enhancement": False,
-        "edge_enhancement": plan.enhancement > 0,
-        "enhancement_strength": plan.enhancement,
-    }
+def _for_a_part(plan: Plan, spec: ModelSpec) -> dict[str, Any]:
+    """Settings under which what was measured of the whole picture decides of a part as the plan does, in tiles no larger than a quick look."""
+    return {"pch_size": min(plan.patch, max(LOOK_SIDE // spec.lq_multiple, 1) * spec.lq_multiple), "smart_chopping": False}
 
 
 def _part_of_side(settings: Settings, plan: Plan, size: tuple[int, int]) -> int:

@@ -9,7 +9,7 @@ import torch
 from utils.pictures.attention import ATTENTION_REACH
 from utils.pictures.bands import stretches
 from utils.pictures.color_fix import Fix, Regions, decided, reach_of_fixes
-from utils.pictures.consistency import CORRECTION_REACH, FAITHFUL_REACH, back_projected, blended_with_faithful
+from utils.pictures.consistency import AGREEMENT_RADIUS, CORRECTION_REACH, FAITHFUL_REACH, back_projected, blended_with_faithful
 from utils.pictures.enhancement import enhanced
 from utils.pictures.fusion import fused
 from utils.pictures.rows import Rows, RowsInMemory
@@ -111,7 +111,7 @@ FUSED_COLOR_FIXES = ("wavelet", "ycbcr", "histogram")
 @in_float32
 def consistency(sr: torch.Tensor, context: StageContext) -> torch.Tensor:
     """The result brought towards what its input says, as strongly as the plan says."""
-    return back_projected(sr, context.lq, context.plan.consistency)
+    return back_projected(sr, context.lq, context.plan.consistency, context.plan.consistency_tolerance)
 
 
 @in_float32
@@ -164,7 +164,7 @@ def _reach(plan: Plan) -> int:
         other = {"back_projected": CORRECTION_REACH * plan.scale, "color_fixes": reach_of_fixes(plan.scale)}
         reach += ATTENTION_REACH + other.get(plan.fusion_candidates, 0)
     if plan.consistency > 0:
-        reach += CORRECTION_REACH * plan.scale
+        reach += (CORRECTION_REACH + AGREEMENT_RADIUS) * plan.scale
     if plan.fidelity > 0:
         reach = max(reach, FAITHFUL_REACH * plan.scale)
     return reach + (ATTENTION_REACH if plan.enhancement > 0 else 0)

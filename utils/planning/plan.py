@@ -13,7 +13,7 @@ from utils.planning.geometry import AxisPadding, Box, count_fixed_tiles, fixed_t
 from utils.planning.memory import CANVAS_BYTES, MOST_IN_MEMORY, gigabytes, memory_words, tiling_memory
 from utils.planning.model_spec import ModelSpec
 from utils.planning.schedule import PUBLISHED, check_timesteps, within
-from utils.planning.settings import AUTO, HIGHEST_SEED, Settings
+from utils.planning.settings import AUTO, CONSISTENCY_TOLERANCE, HIGHEST_SEED, LEAST_CONSISTENCY, Settings
 from utils.planning.target_size import target_size
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class Plan:
     scale: what the networks magnify by, whatever is asked for; what they make, of `canvas_size`, is resized to `output_size` at the very end.
     origin: row and column of the padded input where the picture starts. patch: side of a tile. timesteps, seed: those of the run that gives
     the result. self_ensemble: views of each tile whose results are averaged. extra_runs: further runs, whose results are candidates of the
-    fusion. fusion: none, weighted or max. consistency, fidelity, enhancement: strengths in [0,1], 0 being off. complexity, noise, blur: what was
+    fusion. fusion: none, weighted or max. consistency, fidelity, enhancement: strengths in [0,1], 0 being off. consistency_tolerance: how far, in
+    units of 1/255, the result may be from the input before consistency lets it be; None lets nothing be. complexity, noise, blur: what was
     measured of the picture, as in `ImageStats`, or None where no decision needed it. reasons: the decisions in words.
     """
 
@@ -63,6 +64,7 @@ class Plan:
     fusion_candidates: str
     extra_runs: tuple[Run, ...]
     consistency: float
+    consistency_tolerance: float | None
     fidelity: float
     enhancement: float
     seed: int
@@ -124,7 +126,7 @@ def make_plan(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec
     cfg_scale, guidance_words = _guidance(settings, spec, stats)
     ensemble_words = _ensemble_words(settings)
     extra_runs, fusion_words = _fusion(settings, spec, timesteps)
-    consistency, consistency_words = _consistency(settings, stats)
+    consistency, tolerance, consistency_words = _consistency(settings, spec, stats)
     enhancement, enhancement_words = _enhancement(settings, stats)
     reasons = [size_words, tile_words, step_words, guidance_words, ensemble_words, fusion_words, consistency_words, enhancement_words]
     plan = Plan(
@@ -148,6 +150,7 @@ def make_plan(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec
         fusion_candidates=settings.fusion_candidates,
         extra_runs=extra_runs,
         consistency=consistency,
+        consistency_tolerance=tolerance,
         fidelity=settings.fidelity,
         enhancement=enhancement,
         seed=settings.seed,
@@ -287,13 +290,16 @@ def _other_steps(timesteps: tuple[int, ...], spec: ModelSpec) -> tuple[int, ...]
     raise UserError(f"The model {spec.name} takes no other number of the published timesteps; set fusion_candidates to something other than steps.")
 
 
-def _consistency(settings: Settings, stats: ImageStats | None) -> tuple[float, list[str]]:
+def _consistency(settings: Settings, spec: ModelSpec, stats: ImageStats | None) -> tuple[float, float | None, list[str]]:
     words = [f"Fidelity {settings.fidelity:g}, as set."] if settings.fidelity > 0 else []
     if settings.consistency == AUTO and stats:
         strength, reason = auto_consistency(stats.noise)
-        return strength, [reason, *words]
+        if not spec.is_exact:
+            return strength, None, [reason, *words]
+        # What such a model changes it means to change: stair-steps and halos, which no estimate of noise sees, are not to come back.
+        return strength, CONSISTENCY_TOLERANCE, [reason, f"Consistency {LEAST_CONSISTENCY:g} where the model repairs the input.", *words]
     strength = float(settings.consistency)
-    return strength, [f"Consistency {strength:g}, as set.", *words] if strength > 0 else words
+    return strength, None, [f"Consistency {strength:g}, as set.", *words] if strength > 0 else words
 
 
 def _enhancement(settings: Settings, stats: ImageStats | None) -> tuple[float, list[str]]:

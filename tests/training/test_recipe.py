@@ -65,7 +65,6 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one():
         "steps=0",
         "steps=many",
         "clean_share=1.5",
-        "drawn_share=-0.1",
         "learning_rate=0",
         "ema_decay=1",
         "smallest_size=0",

@@ -15,7 +15,6 @@ from utils.pictures.colour_profiles import to_srgb
 from utils.pictures.degradations import Degradation, blur, degrade, draw_degradation, gaussian_kernel, resize
 from utils.pictures.tensors import full_scale
 from utils.planning.errors import UserError
-from utils.training.drawings import draw_on
 from utils.training.recipe import EmbeddedRecipe, Recipe
 
 MARGIN = 32
@@ -98,8 +97,6 @@ class TrainingBatches(Dataset[Batch]):
         window = cut_window(self.photos[int(rng.integers(len(self.photos)))], recipe.crop + 2 * MARGIN, rng, recipe.smallest_size)
         # The crop does not sit in the middle of the window, so that JPEG's blocks fall anywhere.
         top, left = recipe.scale * rng.integers(MARGIN // 2 // recipe.scale, 3 * MARGIN // 2 // recipe.scale + 1, size=2)
-        if recipe.drawn_share and rng.random() < recipe.drawn_share:
-            window = draw_on(window, rng)
         how = draw_degradation(rng, recipe.scale, recipe.clean_share, recipe.degradations)
         lq = degrade(window, how, rng)
         target, label = self._target(window, rng)

@@ -35,7 +35,6 @@ class Recipe:
     scale: int = 4
     clean_share: float = 0.5  # of the low-resolution crops: bicubic reduction and nothing else
     degradations: str = "varied"  # of the other crops: a name of DEGRADATIONS
-    drawn_share: float = 0.0  # of the crops: with bars, outlines and words drawn on them before they lose detail
     start_timesteps: list[int] = field(default_factory=lambda: [200, 250, 150, 100])
     start_shares: list[float] = field(default_factory=lambda: [0.7, 0.1, 0.1, 0.1])
     learning_rate: float = 8e-4
@@ -142,7 +141,7 @@ def _check(recipe: Recipe) -> None:
         _require(getattr(recipe, name) >= 1, name, "must be at least 1")
     for name in ("seed", "warmup_steps", "workers", "weight_decay", "feature_weight", "min_delta"):
         _require(getattr(recipe, name) >= 0, name, "must not be negative")
-    for name in ("clean_share", "drawn_share", "cooldown_share"):
+    for name in ("clean_share", "cooldown_share"):
         _require_share(recipe, name)
     for name in ("learning_rate", "clip_norm", "checkpoint_minutes"):
         _require(getattr(recipe, name) > 0, name, "must be above 0")

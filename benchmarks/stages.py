@@ -4,7 +4,7 @@ The originals in DIR are reduced four times and enlarged by the embedded model, 
 docs/stages.md, each below its heading there, of means over the pictures:
 shifted      the stages that are about colours, off and on, with colours and exposure of the results shifted on purpose
 plain        every stage, off and on, with the results as they are
-consistency  back-projection at none, a quarter, `auto` and full, for clean, noisy and JPEG inputs
+consistency  back-projection at none, a quarter, by the noise, `auto` and full, for clean and faulty inputs
 adaptive     what is decided by the picture against what is set, for clean, blurred, noisy and JPEG inputs
 memory       what the stages need beside the result of the networks, in bytes for each of its pixels; needs no DIR
 """
@@ -59,8 +59,10 @@ SHIFTED_ROWS = FIXES | {label: ROWS[label] for label in _REPAIRING}
 """What is looked at after a shift: the stages that can repair it."""
 
 
-NOISY_INPUTS: dict[str, dict[str, Any]] = {
+FAULTY_INPUTS: dict[str, dict[str, Any]] = {
     "clean": {},
+    "stair-steps": {"kernel": "nearest"},
+    "sharpened": {"sharpening": 1.0},
     **{f"noise {level}": {"noise_sd": level / 255} for level in (2, 5, 15)},
     **{f"JPEG {quality}": {"jpeg_quality": quality} for quality in (90, 75, 40, 15)},
 }
@@ -174,7 +176,7 @@ def _plain_table(folder: Path) -> str:
 
 
 def _consistency_table(folder: Path) -> str:
-    """For each kind of input the noise that is measured in it, what `auto` makes of that, and what it and set strengths gain over none."""
+    """For each kind of input its noise, the strength by that, and what is gained over none: set, by the noise alone, and auto."""
     from tqdm import tqdm
 
     from sampler_invsr import InvSamplerSR
@@ -184,25 +186,27 @@ def _consistency_table(folder: Path) -> str:
     from utils.pictures.degradations import Degradation
     from utils.pictures.stages import run_stages
     from utils.planning.adaptive import auto_consistency
+    from utils.planning.settings import CONSISTENCY_TOLERANCE
 
     sampler = InvSamplerSR(AS_MADE)
-    found: dict[str, list[tuple[float, ...]]] = {kind: [] for kind in NOISY_INPUTS}
+    found: dict[str, list[tuple[float, ...]]] = {kind: [] for kind in FAULTY_INPUTS}
     for name in tqdm(find_tree(folder)):
         pixels = _original(folder / name)
-        for kind, degradation in NOISY_INPUTS.items():
+        for kind, degradation in FAULTY_INPUTS.items():
             small = make_lr(pixels, Degradation(SCALE, **degradation), seed=0)
             noise = sampler.measure(small).noise
             auto, _ = auto_consistency(noise)
             hr, lq = _tensor(pixels), _tensor(small)
             enlarged = Enlarged(hr, lq, sampler.sample_image(lq), {})
-            strengths = (0.0, 0.25, auto, 1.0)
-            contexts = [_context(sampler, enlarged, {"color_fix": "wavelet", "consistency": strength}) for strength in strengths]
+            ways = ((0.0, None), (0.25, None), (auto, None), (auto, CONSISTENCY_TOLERANCE), (1.0, None))
+            changes = [{"color_fix": "wavelet", "consistency": strength, "consistency_tolerance": tolerance} for strength, tolerance in ways]
+            contexts = [_context(sampler, enlarged, one) for one in changes]
             found[kind].append((noise, auto, *(psnr_rgb(run_stages(enlarged.canvas, context), hr) for context in contexts)))
-    lines = ["| input | noise measured | auto | PSNR-RGB without, dB | 0.25 gains | auto gains | 1 gains |", "|---|---|---|---|---|---|---|"]
+    lines = ["| input | noise | strength by it | PSNR-RGB without, dB | 0.25 gains | by noise | auto | 1 |", "|---|---|---|---|---|---|---|---|"]
     for kind, pictures in found.items():
         noise, auto, off, *on = (fmean(values) for values in zip(*pictures, strict=True))
         lines.append(f"| {kind} | {noise:.1f} | {auto:.2f} | {off:.3f} | {' | '.join(f'{psnr - off:+.3f}' for psnr in on)} |")
-    return "### Consistency by the input's noise\n\n" + "\n".join(lines) + "\n"
+    return "### Consistency by noise and by what the model repairs\n\n" + "\n".join(lines) + "\n"
 
 
 def _adaptive_table(folder: Path) -> str:

@@ -272,7 +272,7 @@ class Settings:
     )
     consistency: float | str = option(
         AUTO,
-        "how far the result, scaled down again, is brought to the input; auto: by its noise",
+        "how far the result, scaled down again, is brought to the input; auto: by its noise, and less where the embedded model repairs it",
         low=0.0,
         high=1.0,
         choices=(AUTO,),

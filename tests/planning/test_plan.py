@@ -36,12 +36,14 @@ def stats(h, w, complexity=0.5, noise=0.5, blur=2.0):
 
 
 def test_what_a_model_of_exact_latents_repairs_does_not_come_back():
-    exact = replace(SPEC, latent_factor=4, latent_channels=48)
-    for spec, settings, tolerance in (
-        (exact, ADAPTIVE, CONSISTENCY_TOLERANCE),
-        (SPEC, ADAPTIVE, None),
-        (exact, {**ADAPTIVE, "consistency": 1.0}, None),
-    ):
+    exact, auto = replace(SPEC, latent_factor=4, latent_channels=48), {"consistency": "auto"}
+    cases = (
+        (exact, auto, CONSISTENCY_TOLERANCE),
+        (exact, {**auto, "cfg_scale": 2.0}, 4 * CONSISTENCY_TOLERANCE),  # guidance leads away from the input without repairing it
+        (exact, {"consistency": 1.0}, None),
+        (SPEC, auto, None),
+    )
+    for spec, settings, tolerance in cases:
         plan = make_plan((300, 300), make_settings(settings), spec, stats(300, 300))
         assert plan.consistency_tolerance == tolerance
         assert ("Consistency 0.25 where the model repairs the input." in plan.reasons) == (tolerance is not None)

@@ -126,7 +126,7 @@ def make_plan(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec
     cfg_scale, guidance_words = _guidance(settings, spec, stats)
     ensemble_words = _ensemble_words(settings)
     extra_runs, fusion_words = _fusion(settings, spec, timesteps)
-    consistency, tolerance, consistency_words = _consistency(settings, spec, stats)
+    consistency, tolerance, consistency_words = _consistency(settings, spec, stats, cfg_scale)
     enhancement, enhancement_words = _enhancement(settings, stats)
     reasons = [size_words, tile_words, step_words, guidance_words, ensemble_words, fusion_words, consistency_words, enhancement_words]
     plan = Plan(
@@ -290,14 +290,16 @@ def _other_steps(timesteps: tuple[int, ...], spec: ModelSpec) -> tuple[int, ...]
     raise UserError(f"The model {spec.name} takes no other number of the published timesteps; set fusion_candidates to something other than steps.")
 
 
-def _consistency(settings: Settings, spec: ModelSpec, stats: ImageStats | None) -> tuple[float, float | None, list[str]]:
+def _consistency(settings: Settings, spec: ModelSpec, stats: ImageStats | None, cfg_scale: float) -> tuple[float, float | None, list[str]]:
     words = [f"Fidelity {settings.fidelity:g}, as set."] if settings.fidelity > 0 else []
     if settings.consistency == AUTO and stats:
         strength, reason = auto_consistency(stats.noise)
         if not spec.is_exact:
             return strength, None, [reason, *words]
-        # What such a model changes it means to change: stair-steps and halos, which no estimate of noise sees, are not to come back.
-        return strength, CONSISTENCY_TOLERANCE, [reason, f"Consistency {LEAST_CONSISTENCY:g} where the model repairs the input.", *words]
+        # What such a model changes it means to change: stair-steps and halos, which no estimate of noise sees, are not to come back. What guidance
+        # changes beyond that is no repair.
+        tolerance = CONSISTENCY_TOLERANCE * cfg_scale**2
+        return strength, tolerance, [reason, f"Consistency {LEAST_CONSISTENCY:g} where the model repairs the input.", *words]
     strength = float(settings.consistency)
     return strength, None, [f"Consistency {strength:g}, as set.", *words] if strength > 0 else words
 

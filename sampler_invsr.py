@@ -385,7 +385,10 @@ class InvSamplerSR:
         return target_size(picture.size, self.settings.basesr)
 
     def upscaled(self, picture: Picture, on_tile: OnProgress, stats: ImageStats | None = None) -> Upscaled:
-        """A job's second step: the result, with the texts that say how it was made. stats: to decide by, if not by the picture's own."""
+        """A job's second step: the result, with the texts that say how it was made.
+
+        stats: of a larger picture, as a part of which this one is treated.
+        """
         from utils.jobs.job import Upscaled
 
         result, plan, _ = self._upscale(picture, self.settings, on_tile, stats)

@@ -202,7 +202,10 @@ def _consistency_table(folder: Path) -> str:
             changes = [{"color_fix": "wavelet", "consistency": strength, "consistency_tolerance": tolerance} for strength, tolerance in ways]
             contexts = [_context(sampler, enlarged, one) for one in changes]
             found[kind].append((noise, auto, *(psnr_rgb(run_stages(enlarged.canvas, context), hr) for context in contexts)))
-    lines = ["| input | noise | strength by it | PSNR-RGB without, dB | 0.25 gains | by noise | auto | 1 |", "|---|---|---|---|---|---|---|---|"]
+    lines = [
+        "| input | noise | strength by it | PSNR-RGB without, dB | 0.25 gains | by noise gains | auto gains | 1 gains |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for kind, pictures in found.items():
         noise, auto, off, *on = (fmean(values) for values in zip(*pictures, strict=True))
         lines.append(f"| {kind} | {noise:.1f} | {auto:.2f} | {off:.3f} | {' | '.join(f'{psnr - off:+.3f}' for psnr in on)} |")

@@ -1,15 +1,18 @@
 """Runs behind the page."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from utils.page.running import Advanced, Begun, Finished, quick_look, upscale
+from utils.page.running import Advanced, Begun, Finished, _for_a_part, quick_look, upscale
 from utils.page.turns import Cancelled
 from utils.pictures.provenance import read_settings
+from utils.planning.checked_settings import make_settings, with_overrides
+from utils.planning.plan import make_plan
 
 
 @pytest.fixture
@@ -53,6 +56,18 @@ def test_a_quick_look_is_at_the_spot_and_decided_as_for_the_whole_picture(shared
     assert result.plan == plan
     fixed = {"timesteps": list(plan.timesteps), "cfg_scale": plan.cfg_scale, "consistency": plan.consistency, "overlap": 0.0}
     assert np.array_equal(result.after.rgb, sampler.upscale(result.before.rgb, **fixed).picture)
+
+
+def test_a_part_is_planned_as_the_whole_but_for_its_tiles(shared, picture):
+    """With a model whose consistency has a tolerance."""
+    exact = replace(shared.get().spec, latent_factor=4, latent_channels=48)
+    asked = {"adaptive_scheduler": True, "adaptive_guidance": True, "adaptive_enhancement": True, "smart_chopping": True, "consistency": "auto"}
+    settings, stats = make_settings(asked), shared.get().measure(picture)
+    whole = make_plan((150, 320), settings, exact, stats)
+    part = make_plan((128, 128), with_overrides(settings, _for_a_part(whole, exact)), exact, stats)
+    for name in ("timesteps", "cfg_scale", "consistency", "consistency_tolerance", "enhancement"):
+        assert getattr(part, name) == getattr(whole, name), name
+    assert whole.consistency_tolerance and whole.enhancement > 0
 
 
 def test_a_run_that_ended_leaves_its_event_for_the_next_one(shared, picture, tmp_path):

@@ -106,6 +106,12 @@ def test_wrong_settings_get_one_plain_sentence(given, words):
         make_settings(given)
 
 
+def test_a_value_that_is_replaced_does_no_harm_and_the_one_that_counts_is_named():
+    assert make_settings({"seed": "abc"}, {"seed": 7}).seed == 7
+    with pytest.raises(UserError, match=r"^sf must be a number"):
+        make_settings({"seed": "abc"}, {"seed": 7, "sf": "x"})
+
+
 @pytest.mark.parametrize(("given", "expected"), [("auto", "auto"), (1, 1.0), (0.5, 0.5), (np.float32(0.5), 0.5), (np.int64(1), 1.0)])
 def test_consistency_is_a_number_or_auto(given, expected):
     settings = make_settings({}, {"consistency": given})

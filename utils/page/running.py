@@ -156,7 +156,7 @@ def _surroundings(picture: Picture, spot: tuple[float, float]) -> Picture:
 
 
 def _for_a_part(plan: Plan, spec: ModelSpec) -> dict[str, Any]:
-    """Settings under which what was measured of the whole picture decides of a part as the plan does, in tiles no larger than a quick look."""
+    """Settings under which the whole picture's statistics decide of a part what they decide of the whole, but for its tiles."""
     return {"pch_size": min(plan.patch, max(LOOK_SIDE // spec.lq_multiple, 1) * spec.lq_multiple), "smart_chopping": False}
 
 

@@ -157,7 +157,7 @@ class SingleTab:
         stop_on(self._cancel, self._stop, self._status, runs)
         self._view.input(self._switch, [self._views, self._view], results, **FOLLOWING)
         wanted = [self._views, self._format]
-        for event in (self._format.input, *(run.success for run in runs)):  # the next result is wanted in the same format
+        for event in (self._format.input, *(run.then for run in runs)):  # the next result is wanted in the same format
             converted = event(self._offer_kept, wanted, [self._download, self._file_notes], **FOLLOWING).then(
                 self._convert,
                 wanted,
@@ -168,7 +168,8 @@ class SingleTab:
                 concurrency_limit=2,
                 concurrency_id="conversions",
             )
-            converted.then(self._offer_converted, [*wanted, self._converted], [self._download, self._file_notes], **LIGHT)
+            converted.success(self._offer_converted, [*wanted, self._converted], [self._download, self._file_notes], **LIGHT)
+            converted.failure(self._explain_no_conversion, None, [self._download, self._file_notes], **LIGHT)
 
     def describe_after(self, event: Any) -> None:
         """Say again what comes out, after an event that may change it."""
@@ -328,7 +329,7 @@ class SingleTab:
         file = _in_format(view.file, name) if view and view.file else None
         if view and file in view.notes and file.exists():
             return self._offered(file, _said(view.notes[file]))
-        return {self._download: _PREPARING}
+        return {self._download: _PREPARING, self._file_notes: ""}
 
     def _convert(self, views: Views, name: str) -> Converted:
         """The result in another format, beside the one it was written in; not offered yet, for something else may be wanted by then."""
@@ -352,6 +353,9 @@ class SingleTab:
         if converted.file is None:
             return {self._download: gr.DownloadButton("Download", interactive=False), self._file_notes: converted.said}
         return self._offered(converted.file, converted.said)
+
+    def _explain_no_conversion(self) -> Updates:
+        return {self._download: gr.update(label="Download", interactive=False), self._file_notes: markup.error(not_started())}
 
     def _stop(self, request: gr.Request) -> Updates:
         return stopped(self._sessions.run_stop(session_of(request)), self._status)

@@ -12,10 +12,10 @@ FAITHFUL_ITERATIONS, RELAXATION = 5, 1.5
 """Back-projections of the plain enlargement, and how far beyond the usual step each goes, which halves their number: the reduced picture then differs
 from a photograph by less than rounding to 8 bits would (63 to 77 dB on Set5, where rounding alone leaves 59)."""
 CORRECTION_REACH = 2 * REACH
-AGREEMENT_RADIUS = 4
-"""Pixels of the input on either side of one that its agreement depends on."""
 FAITHFUL_REACH = REACH + FAITHFUL_ITERATIONS * CORRECTION_REACH
 """Pixels of the input on either side of one that a back-projection of it, and its faithful enlargement, depend on."""
+AGREEMENT_RADIUS = 4
+"""As many more, on either side, does a back-projection with a tolerance depend on."""
 
 
 def lr_consistency(sr: torch.Tensor, lq: torch.Tensor) -> float:

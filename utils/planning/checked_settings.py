@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import Field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -140,7 +140,7 @@ def _nested(name: Any, value: Any) -> dict[str, Any]:
 
 
 def _checked(layers: list[dict[str, Any]]) -> Settings:
-    """The layers over the defaults, with names, types and ranges checked."""
+    """The layers over the defaults, with all names checked, and types and ranges of the values that none replaces."""
     given: dict[str, Any] = {}
     for layer in layers:
         _check_names(layer, Settings)
@@ -148,7 +148,7 @@ def _checked(layers: list[dict[str, Any]]) -> Settings:
     try:
         merged = OmegaConf.merge(_schema(), given)  # all at once, for one merge takes milliseconds
     except _MISFITS:
-        raise UserError(_misfit(layers)) from None
+        raise UserError(_misfit(given)) from None
     settings = OmegaConf.to_object(merged)
     assert isinstance(settings, Settings)
     for name, item in leaves():
@@ -166,14 +166,16 @@ def _schema() -> DictConfig:
     return OmegaConf.structured(Settings)
 
 
-def _misfit(layers: list[dict[str, Any]]) -> str:
-    """What the value of a wrong type in the first layer that has one must be."""
-    for layer in layers:
+def _misfit(given: Mapping[str, Any]) -> str:
+    """What the first value of a wrong type must be."""
+    for name, item in leaves():
+        value: Any = given
+        for part in name.split("."):
+            value = value.get(part, MISSING) if isinstance(value, Mapping) else MISSING
         try:
-            OmegaConf.merge(_schema(), layer)
-        except _MISFITS as error:
-            name = (getattr(error, "full_key", None) or next(iter(layer))).split("[")[0]
-            return f"{name.rsplit('.', 1)[-1]} must be {_kind(dict(leaves()).get(name))}."
+            OmegaConf.merge(_schema(), {} if value is MISSING else _nested(name, value))
+        except _MISFITS:
+            return f"{name.rsplit('.', 1)[-1]} must be {_kind(item)}."
     raise AssertionError("values that fit one by one do together")
 
 

@@ -36,8 +36,7 @@ def finishing_memory(canvas_pixels: int, output_pixels: int, runs: int = 1) -> i
 
 def tiling_memory(lq_size: tuple[int, int], patch: int, spec: ModelSpec, tile_batch: int, itemsize: int, guidance: float) -> int:
     """Bytes of memory of the networks and of the rows in which tiles are blended. itemsize: bytes of each of the networks' numbers."""
-    is_transform = spec.latent_channels >= 3 * spec.latent_factor**2
-    for_pixel = (TRANSFORM_BYTES if is_transform else NETWORK_BYTES) * itemsize // 4 * (2 if guidance > 1 else 1)
+    for_pixel = (TRANSFORM_BYTES if spec.is_exact else NETWORK_BYTES) * itemsize // 4 * (2 if guidance > 1 else 1)
     networks = tile_batch * (patch * spec.scale) ** 2 * for_pixel
     return networks + BLENDING_BYTES * min(patch, lq_size[0]) * lq_size[1] * spec.scale**2
 

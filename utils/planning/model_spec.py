@@ -39,8 +39,8 @@ class ModelSpec:
 
     @property
     def is_exact(self) -> bool:
-        """Whether its latents hold as many numbers as the pixels they stand for, so that nothing is lost on the way there and back."""
-        return self.latent_channels == 3 * self.latent_factor**2
+        """Whether its latents hold as many numbers as the pixels they stand for: a transform, which loses nothing, and no autoencoder."""
+        return self.latent_channels >= 3 * self.latent_factor**2
 
     def latent_shape(self, lq_size: tuple[int, int]) -> tuple[int, int, int]:
         """Shape (channels, h, w) of the latents of a low-resolution patch of `lq_size`."""

@@ -298,8 +298,8 @@ def _consistency(settings: Settings, spec: ModelSpec, stats: ImageStats | None, 
             return strength, None, [reason, *words]
         # What such a model changes it means to change: stair-steps and halos, which no estimate of noise sees, are not to come back. What guidance
         # changes beyond that is no repair.
-        tolerance = CONSISTENCY_TOLERANCE * cfg_scale**2
-        return strength, tolerance, [reason, f"Consistency {LEAST_CONSISTENCY:g} where the model repairs the input.", *words]
+        least = [f"Consistency {LEAST_CONSISTENCY:g} where the model repairs the input."] if strength > LEAST_CONSISTENCY + 0.005 else []
+        return strength, CONSISTENCY_TOLERANCE * cfg_scale**2, [reason, *least, *words]
     strength = float(settings.consistency)
     return strength, None, [f"Consistency {strength:g}, as set.", *words] if strength > 0 else words
 

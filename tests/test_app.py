@@ -518,6 +518,16 @@ def test_a_run_that_the_queue_does_not_take_is_explained_and_can_be_tried_again(
     expect(open_page.locator("#status")).to_contain_text("Done in", timeout=SLOWEST)
 
 
+def process_next(open_page: Page, picture: Path, folder: Path) -> None:
+    """A part of the picture, which is `next.png` in the folder, in the place of what was chosen: 280 x 256."""
+    with Image.open(picture) as image:
+        image.crop((0, 0, 70, 64)).save(folder / "next.png")
+    open_page.locator("#upload").get_by_label("Clear").click()
+    choose(open_page, folder / "next.png")
+    expect(open_page.locator("#about")).to_contain_text("280 × 256")
+    open_page.get_by_role("button", name="Process").click()
+
+
 def test_the_result_can_be_had_in_other_formats_and_the_next_one_in_the_same(open_page, picture, tmp_path):
     choose(open_page, picture)
     expect(open_page.locator("#about")).to_contain_text("384 × 256")
@@ -539,12 +549,7 @@ def test_the_result_can_be_had_in_other_formats_and_the_next_one_in_the_same(ope
     expect(open_page.locator("#download")).to_be_disabled()
     assert (read_settings(download("WebP")) or {})["seed"] == 12345
 
-    with Image.open(picture) as image:
-        image.crop((0, 0, 70, 64)).save(tmp_path / "next.png")
-    open_page.locator("#upload").get_by_label("Clear").click()
-    choose(open_page, tmp_path / "next.png")
-    expect(open_page.locator("#about")).to_contain_text("280 × 256")
-    open_page.get_by_role("button", name="Process").click()
+    process_next(open_page, picture, tmp_path)
     expect(open_page.locator("#download")).to_contain_text("next_x4.webp", timeout=SLOWEST)
     assert Image.open(download("WebP")).size == (280, 256)
 
@@ -587,12 +592,7 @@ def test_a_conversion_that_outlives_its_result_changes_nothing_of_the_next_one(o
     monkeypatch.setattr("utils.page.single_tab.save", slow)
     open_page.get_by_role("radio", name="WebP").check()
     assert asked.wait(SLOWEST / 1000)
-    with Image.open(picture) as image:
-        image.crop((0, 0, 70, 64)).save(tmp_path / "next.png")
-    open_page.locator("#upload").get_by_label("Clear").click()
-    choose(open_page, tmp_path / "next.png")
-    expect(open_page.locator("#about")).to_contain_text("280 × 256")
-    open_page.get_by_role("button", name="Process").click()
+    process_next(open_page, picture, tmp_path)
     expect(open_page.locator("#status")).to_contain_text("280 × 256", timeout=SLOWEST)
     go_on.set()
     assert ended.wait(SLOWEST / 1000)

@@ -304,10 +304,9 @@ class SingleTab:
             words = f"A quick look at {wide_by_high(before.size)} pixels of the picture, in {finished.seconds:.1f} s."
             if (seconds := self._shared.seconds_for(plan)) is not None:
                 words += f" The whole picture takes about {describing.duration(seconds)}."
-            name, file, offered = _LOOK, None, {}
+            name, file = _LOOK, None
         else:
             name, file = _RESULT, finished.file.rename(finished.file.with_name(_download_name(chosen.path.stem, overrides)))
-            offered = {self._download: _PREPARING, self._file_notes: ""}
             words = f"Done in {finished.seconds:.1f} s: {wide_by_high(after.size)} pixels, {readable_size(file.stat().st_size)}."
         shown = display_size(after.size)
         if shown != after.size:
@@ -318,7 +317,7 @@ class SingleTab:
         notes = {file: finished.notes} if file else {}
         view = View(markup.success(words), compared, describing.why(plan, drawn, finished.timings), folder, file, overrides, notes)
         beside = views if name == _LOOK else {}
-        return {**self._shown({**beside, name: view}, name), **offered}
+        return self._shown({**beside, name: view}, name)
 
     def _offered(self, file: Path, said: str) -> Updates:
         return {self._download: gr.DownloadButton(f"Download {file.name}", value=file, interactive=True), self._file_notes: said}
@@ -416,11 +415,13 @@ class SingleTab:
             self._view: gr.Radio(visible=False),
             self._slider: None,
             self._files: gr.Column(visible=False),
+            self._download: _PREPARING,
+            self._file_notes: "",
             self._why: gr.Accordion(visible=False),
         }
 
     def _cleared(self, status: str) -> Updates:
-        return {**self._hidden(status), self._file_notes: "", self._reasons: "", self._views: {}}
+        return {**self._hidden(status), self._reasons: "", self._views: {}}
 
 
 def _in_format(file: Path, name: str) -> Path:

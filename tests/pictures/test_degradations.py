@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import convolve
 
-from utils.pictures.degradations import DRAWS, KERNELS, Degradation, blur, degrade, draw_degradation, gaussian_kernel, resize
+from utils.pictures.degradations import DEMOSAICINGS, DRAWS, KERNELS, Degradation, blur, degrade, demosaic, draw_degradation, gaussian_kernel, resize
 
 
 @given(seed=st.integers(0, 2**32), height=st.integers(1, 12), width=st.integers(1, 12), kind=st.sampled_from(list(DRAWS)))
@@ -25,7 +25,8 @@ def test_any_draw_gives_an_8_bit_picture_of_the_reduced_size_and_the_same_one_ag
 def test_the_input_is_left_alone(photo):
     rgb = photo.astype(np.float32) / 255
     before = rgb.copy()
-    degrade(rgb, Degradation(blur_sigma=(1, 1), detour=0.8, noise_sd=0.1, jpeg_quality=70), np.random.default_rng(0))
+    how = Degradation(blur_sigma=(1, 1), detour=0.8, demosaicing="bilinear", smoothing=0.1, noise_sd=0.1, jpeg_quality=70)
+    degrade(rgb, how, np.random.default_rng(0))
     np.testing.assert_array_equal(rgb, before)
 
 
@@ -44,6 +45,9 @@ def test_the_default_is_the_bicubic_reduction_alone(photo):
         Degradation(detour=0.4, detour_jpeg=40),
         Degradation(kernel="aliased"),
         Degradation(kernel="nearest"),
+        Degradation(demosaicing="bilinear"),
+        Degradation(demosaicing="edge-aware"),
+        Degradation(smoothing=0.1),
         Degradation(sharpening=1.0),
         Degradation(noise_sd=10 / 255),
         Degradation(jpeg_quality=60),
@@ -138,6 +142,42 @@ def test_half_of_the_found_draws_have_stair_steps_and_most_of_those_are_not_blur
     assert 80 < len(before) < 180 and all(1 <= 4 * how.detour <= 2 for how in before)
     assert 0.5 < np.mean([how.detour_jpeg is not None for how in before]) < 0.9
     assert np.mean([how.noise_sd < 3 / 255 for how in draws]) > 0.7
+
+
+def test_a_fifth_of_the_found_draws_come_from_a_bayer_sensor_and_a_fifth_are_smoothed():
+    rng = np.random.default_rng(0)
+    draws = [draw_degradation(rng, 4, 0.0, "found") for _ in range(400)]
+    assert {how.demosaicing for how in draws} == {None, *DEMOSAICINGS}
+    assert 50 < sum(how.demosaicing is not None for how in draws) < 110
+    assert 50 < sum(how.smoothing > 0 for how in draws) < 110
+    assert 0.02 < max(how.smoothing for how in draws) < 0.12
+
+
+@pytest.mark.parametrize("how", DEMOSAICINGS)
+@pytest.mark.parametrize(("height", "width"), [(9, 7), (1, 1), (2, 3)])
+def test_a_bayer_sensor_sees_flat_colours_as_they_are_up_to_the_border(how, height, width):
+    flat = np.full((height, width, 3), (0.8, 0.3, 0.1), np.float32)
+    np.testing.assert_allclose(demosaic(flat, how), flat, atol=1e-4)
+
+
+@pytest.mark.parametrize("how", DEMOSAICINGS)
+def test_a_bayer_sensor_keeps_what_it_sees_and_gives_fine_grey_lines_false_colours(how):
+    y, x = np.mgrid[:40, :40]
+    grey = np.where((x + 2 * y) % 5 < 2, 0.1, 0.9).astype(np.float32)[..., None].repeat(3, axis=2)
+    seen = demosaic(grey, how)
+    assert np.ptp(seen[4:-4, 4:-4], axis=2).mean() > 0.1
+    for channel, rows, columns in ((0, 0, 0), (1, 0, 1), (1, 1, 0), (2, 1, 1)):
+        np.testing.assert_allclose(seen[rows::2, columns::2, channel], grey[rows::2, columns::2, channel], atol=1e-4)
+
+
+def test_smoothing_smears_weak_texture_and_keeps_a_strong_edge():
+    picture = np.full((64, 128, 3), 0.3, np.float32)
+    picture[:, 64:] = 0.8
+    texture = np.random.default_rng(0).normal(0, 0.05, (16, 32, 1)).repeat(4, axis=0).repeat(4, axis=1)
+    textured = (picture + texture).astype(np.float32)
+    sharp, smeared = (degrade(textured, Degradation(smoothing=smoothing), np.random.default_rng(0)) for smoothing in (0.0, 0.12))
+    assert smeared[:, 2:14].std() < 0.75 * sharp[:, 2:14].std()
+    assert abs(np.diff(smeared.mean(axis=(0, 2))).max() / np.diff(sharp.mean(axis=(0, 2))).max() - 1) < 0.1
 
 
 @pytest.mark.parametrize("how", [Degradation(kernel="nearest"), Degradation(detour=0.25, detour_kernel="nearest")])

@@ -422,6 +422,11 @@ def test_a_recipe_with_a_poor_tip_asks_less_of_poor_inputs_and_the_same_of_the_o
     of_first, of_second, of_none = terms(careful, [False, True]), terms(careful, [True, False]), terms(careful, [True, True])
     assert "features" not in of_none and of_none["charbonnier"] > of_first["charbonnier"] > terms(plain, [False, False])["charbonnier"]
     torch.testing.assert_close(of_first["features"] + of_second["features"], terms(plain, [False, False])["features"])
+    weighty = replace(careful, poor_weight=3)
+    of_clean = terms(careful, [False, False])["charbonnier"]
+    torch.testing.assert_close(terms(weighty, [False, False])["charbonnier"], of_clean)
+    of_mixed = [terms(weighty, poor)["charbonnier"] for poor in ([False, True], [True, False])]
+    torch.testing.assert_close(sum(of_mixed), of_clean + 3 * of_none["charbonnier"])
 
 
 def test_the_loss_is_quadratic_below_its_tip_and_linear_above():

@@ -69,6 +69,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one():
         "ema_decay=1",
         "smallest_size=0",
         "poor_tip=0",
+        "poor_weight=0",
         "precision=float16",
         "crop=30",
         "levels=3",

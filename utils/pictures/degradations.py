@@ -1,4 +1,4 @@
-"""How a sharp picture becomes a poor low-resolution one: blur, reduction, sharpening, noise and JPEG, in that order.
+"""How a sharp picture becomes a poor low-resolution one: blur, reduction, camera, sharpening, noise and JPEG, in that order.
 
 Pure functions on float32 pictures [H,W,3] (or [H,W,1] for grey) in [0,1]. Whatever is random takes a numpy Generator, so the same seed degrades the
 same way. Training draws its low-resolution crops from here; making test sets from folders uses the same functions.
@@ -31,6 +31,9 @@ The first three do as Pillow does; "aliased" is the bilinear interpolation of pr
 make stair-steps of slanted edges.
 """
 
+DEMOSAICINGS = {"bilinear": cv2.COLOR_BayerRGGB2RGB, "edge-aware": cv2.COLOR_BayerRGGB2RGB_EA}
+"""How a camera completes the one colour that each of its sensor's pixels sees, by name."""
+
 
 @dataclass(frozen=True)
 class Degradation:
@@ -43,10 +46,17 @@ class Degradation:
     detour: float = 1.0  # the picture is resized by this factor and back before the reduction; 1 for no detour
     detour_kernel: str = "bicubic"  # of the way there; a name of KERNELS
     detour_jpeg: int | None = None  # quality of a JPEG made there; None for no JPEG
+    demosaicing: str | None = None  # of the low-resolution picture, of which a sensor sees one colour a pixel; a name of DEMOSAICINGS
+    smoothing: float = 0.0  # standard deviation in [0,1] up to which differences count as noise and are smeared; 0 for none
     sharpening: float = 0.0  # how much of what an unsharp mask finds is added to the low-resolution picture; 0 for none
     sharpening_sigma: float = 1.0  # of that mask, low-resolution pixels
     noise_sd: float = 0.0  # Gaussian, on the low-resolution picture, in [0,1] units
     jpeg_quality: int | None = None  # of the low-resolution picture; None for no JPEG
+
+
+SMOOTHING_DIAMETER = 5
+SMOOTHING_SIGMA = 1.5
+"""Of the bilateral filter that stands for a camera's noise reduction, low-resolution pixels."""
 
 
 def degrade(rgb: np.ndarray, how: Degradation, rng: np.random.Generator) -> np.ndarray:
@@ -60,6 +70,10 @@ def degrade(rgb: np.ndarray, how: Degradation, rng: np.random.Generator) -> np.n
         between = resize(rgb, (max(1, round(height * how.detour)), max(1, round(width * how.detour))), how.detour_kernel)
         rgb = resize(between if how.detour_jpeg is None else jpeg(between, how.detour_jpeg), (height, width))
     rgb = resize(rgb, (height // how.factor, width // how.factor), how.kernel)
+    if how.demosaicing is not None:
+        rgb = demosaic(rgb, how.demosaicing)
+    if how.smoothing > 0:
+        rgb = cv2.bilateralFilter(rgb, SMOOTHING_DIAMETER, how.smoothing, SMOOTHING_SIGMA, borderType=cv2.BORDER_REPLICATE)
     if how.sharpening > 0:
         rgb = rgb + how.sharpening * (rgb - blur(rgb, gaussian_kernel((how.sharpening_sigma, how.sharpening_sigma))))
     if how.noise_sd > 0:
@@ -115,6 +129,11 @@ def _draw_found(rng: np.random.Generator, factor: int) -> Degradation:
     that has seen few such pictures makes crisp waves and teeth of stair-steps, nets of what JPEG leaves, and wax of what it takes for noise.
     """
     found = replace(_draw_varied(rng, factor), noise_sd=10 / 255 * rng.random() ** 2 if rng.random() < 0.5 else 0.0)
+    found = replace(
+        found,
+        demosaicing=str(rng.choice(list(DEMOSAICINGS))) if rng.random() < 0.2 else None,
+        smoothing=rng.uniform(0.02, 0.12) if rng.random() < 0.2 else 0.0,
+    )
     stair_steps = str(rng.choice(("aliased", "nearest"))) if rng.random() < 0.5 else None
     if stair_steps and rng.random() < 0.7:
         found = replace(found, blur_sigma=(0.0, 0.0))
@@ -147,6 +166,16 @@ def blur(rgb: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 def resize(rgb: np.ndarray, size: tuple[int, int], kernel: str = "bicubic") -> np.ndarray:
     """To (height, width) with a kernel of KERNELS."""
     return _to_array(KERNELS[kernel](_to_tensor(rgb), size))
+
+
+def demosaic(rgb: np.ndarray, how: str) -> np.ndarray:
+    """What a camera makes of rgb [H,W,3] behind a Bayer filter: fine lines and edges get false colours and a zip of dots."""
+    # OpenCV makes up what is at the border, so that is cut off again.
+    rgb = cv2.copyMakeBorder(rgb, 2, 2, 2, 2, cv2.BORDER_REPLICATE)
+    rows, columns = np.mgrid[: rgb.shape[0], : rgb.shape[1]] % 2
+    seen = np.take_along_axis(rgb, (rows + columns)[..., None], axis=2)[..., 0]  # red, green, red, ... and green, blue, green, ...
+    raw = np.round(np.clip(seen, 0, 1) * 65535).astype(np.uint16)
+    return cv2.cvtColor(raw, DEMOSAICINGS[how])[2:-2, 2:-2].astype(np.float32) / 65535
 
 
 def jpeg(rgb: np.ndarray, quality: int) -> np.ndarray:

@@ -95,7 +95,9 @@ class EmbeddedTask(Task):
         """Of pictures [B,3,H,W] in [0,1]; poor: [B] bool, on the CPU."""
         spared = torch.zeros_like(poor) if self.recipe.poor_tip is None else poor
         tips = torch.where(spared, self.recipe.poor_tip or TIP, TIP)
-        terms = {"charbonnier": charbonnier(rgb, target, tips[:, None, None, None].to(rgb.device, non_blocking=True))}
+        weights = torch.where(poor, self.recipe.poor_weight, 1.0)
+        tips, weights = (values[:, None, None, None].to(rgb.device, non_blocking=True) for values in (tips, weights))
+        terms = {"charbonnier": charbonnier(rgb, target, tips, weights)}
         if self._features is not None and not spared.all():
             judged = (~spared).nonzero()[:, 0].to(rgb.device, non_blocking=True)
             pictures = (picture[judged].contiguous(memory_format=torch.channels_last) for picture in (rgb, target))

@@ -26,10 +26,10 @@ def estimate(denoiser: Denoiser, batch: Batch) -> torch.Tensor:
     return decode(denoiser, z - sigmas[last].to(z.device) * eps)
 
 
-def charbonnier(rgb: torch.Tensor, target: torch.Tensor, tip: torch.Tensor | float = TIP) -> torch.Tensor:
-    """L1 with a rounded tip: mean sqrt(d^2 + tip^2) over all pixels in [0,1]; tip may be one for each picture, [B,1,1,1].
+def charbonnier(rgb: torch.Tensor, target: torch.Tensor, tip: torch.Tensor | float = TIP, weight: torch.Tensor | float = 1.0) -> torch.Tensor:
+    """L1 with a rounded tip: mean weight sqrt(d^2 + tip^2) over all pixels in [0,1]; tip and weight may be one for each picture, [B,1,1,1].
 
     Far above the tip the best answer to what cannot be known is the median, which is one of the crisp pictures that it may have been; far below
-    it is their mean, which is soft.
+    it is their mean, which is soft. There an error d pulls with d / tip, so a wide tip asks for a weight if it is not to count for little.
     """
-    return ((rgb - target) ** 2 + tip**2).sqrt().mean()
+    return (weight * ((rgb - target) ** 2 + tip**2).sqrt()).mean()

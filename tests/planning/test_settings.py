@@ -106,6 +106,19 @@ def test_wrong_settings_get_one_plain_sentence(given, words):
         make_settings(given)
 
 
+@pytest.mark.parametrize("depth", [300, 5000])
+def test_settings_deeper_than_python_can_follow_get_one_plain_sentence(tmp_path, depth):
+    params = {}
+    for _ in range(depth):
+        params = {"a": params}
+    file = tmp_path / "deep.yaml"
+    file.write_text("model_start: {params: " + "{a: " * depth + "1" + "}" * depth + "}")
+    for given in ({"model_start": {"params": params}}, file):
+        with pytest.raises(UserError, match=r"far deeper than any there are|exceeded maximum nesting depth") as caught:
+            make_settings(given)
+        assert len(str(caught.value)) < 200
+
+
 def test_a_value_that_is_replaced_does_no_harm_and_the_one_that_counts_is_named():
     assert make_settings({"seed": "abc"}, {"seed": 7}).seed == 7
     with pytest.raises(UserError, match=r"^sf must be a number"):

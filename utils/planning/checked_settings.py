@@ -34,6 +34,7 @@ KINDS = {
 """How the types of settings are called in messages."""
 _MISFITS = (OmegaConfBaseException, TypeError, ValueError, OverflowError)
 """What OmegaConf raises for a value of a wrong type."""
+_TOO_DEEP = "The settings lie in groups of groups far deeper than any there are; compare them with configs/sample-tiny.yaml."
 _DEEPEST = 8  # dots in a name that are taken for groups; no setting lies as deep
 _SHOWN = 60  # characters of what somebody wrote, in messages
 
@@ -49,6 +50,8 @@ def load_config(path: str | Path) -> DictConfig | dict[str, Any]:
         raise UserError(f"The settings file {path} does not exist; the presets are in the folder configs.") from None
     except OSError as error:
         raise UserError(f"The settings file {path} cannot be opened ({error.strerror}); check its name and permissions.") from None
+    except RecursionError:
+        raise UserError(_TOO_DEEP) from None
     except (UnicodeDecodeError, ReaderError):  # no text
         return _embedded(path)
     except Exception as error:  # the YAML library raises many kinds, and all of them mean the same to the user
@@ -79,8 +82,10 @@ def make_settings(config: Mapping[str, Any] | DictConfig | str | Path | None = N
         raise UserError(f"The settings refer to something that is not there: {str(error).splitlines()[0]}.") from None
     except (OmegaConfBaseException, TypeError, ValueError):
         raise UserError("Settings must be a mapping of names to values, an OmegaConf config or the path of a settings file.") from None
-    layers = [_nested(name, value) for values in (given, dict(overrides or {})) for name, value in _plain(values).items()]
-    return _checked(layers)
+    try:
+        return _checked([_nested(name, value) for values in (given, dict(overrides or {})) for name, value in _plain(values).items()])
+    except RecursionError:
+        raise UserError(_TOO_DEEP) from None
 
 
 def with_overrides(settings: Settings, overrides: Mapping[str, Any]) -> Settings:

@@ -195,20 +195,20 @@ def _consistency_table(folder: Path) -> str:
         for kind, degradation in FAULTY_INPUTS.items():
             small = make_lr(pixels, Degradation(SCALE, **degradation), seed=0)
             noise = sampler.measure(small).noise
-            auto, _ = auto_consistency(noise)
+            by_noise, _ = auto_consistency(noise)
             hr, lq = _tensor(pixels), _tensor(small)
             enlarged = Enlarged(hr, lq, sampler.sample_image(lq), {})
-            ways = ((0.0, None), (0.25, None), (auto, None), (auto, CONSISTENCY_TOLERANCE), (1.0, None))
+            ways = ((0.0, None), (0.25, None), (by_noise, None), (1.0, CONSISTENCY_TOLERANCE), (1.0, None))
             changes = [{"color_fix": "wavelet", "consistency": strength, "consistency_tolerance": tolerance} for strength, tolerance in ways]
             contexts = [_context(sampler, enlarged, one) for one in changes]
-            found[kind].append((noise, auto, *(psnr_rgb(run_stages(enlarged.canvas, context), hr) for context in contexts)))
+            found[kind].append((noise, by_noise, *(psnr_rgb(run_stages(enlarged.canvas, context), hr) for context in contexts)))
     lines = [
         "| input | noise | strength by it | PSNR-RGB without, dB | 0.25 gains | by noise gains | auto gains | 1 gains |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for kind, pictures in found.items():
-        noise, auto, off, *on = (fmean(values) for values in zip(*pictures, strict=True))
-        lines.append(f"| {kind} | {noise:.1f} | {auto:.2f} | {off:.3f} | {' | '.join(f'{psnr - off:+.3f}' for psnr in on)} |")
+        noise, by_noise, off, *on = (fmean(values) for values in zip(*pictures, strict=True))
+        lines.append(f"| {kind} | {noise:.1f} | {by_noise:.2f} | {off:.3f} | {' | '.join(f'{psnr - off:+.3f}' for psnr in on)} |")
     return "### Consistency by noise and by what the model repairs\n\n" + "\n".join(lines) + "\n"
 
 

@@ -135,7 +135,7 @@ def test_the_scale_stays_in_its_place_and_says_so_while_the_longest_side_decides
 
 def test_what_the_picture_may_decide_is_explained_at_its_own_tick():
     found = widgets(form_of(make_settings()))
-    assert "auto" not in found["consistency"].info and found["consistency-auto"].info.startswith("By its noise")
+    assert "auto" not in found["consistency"].info and found["consistency-auto"].info.startswith("Fully, less where")
 
 
 def test_prompts_are_shown_for_models_that_read_them():

@@ -292,14 +292,13 @@ def _other_steps(timesteps: tuple[int, ...], spec: ModelSpec) -> tuple[int, ...]
 
 def _consistency(settings: Settings, spec: ModelSpec, stats: ImageStats | None, cfg_scale: float) -> tuple[float, float | None, list[str]]:
     words = [f"Fidelity {settings.fidelity:g}, as set."] if settings.fidelity > 0 else []
+    if settings.consistency == AUTO and spec.is_exact:
+        # What such a model changes much it means to change: noise, stair-steps and halos are not to come back. What it changes little is grain and
+        # fine texture. What guidance changes beyond that is no repair.
+        return 1.0, CONSISTENCY_TOLERANCE * cfg_scale**2, [f"Consistency 1, down to {LEAST_CONSISTENCY:g} where the model repairs the input.", *words]
     if settings.consistency == AUTO and stats:
         strength, reason = auto_consistency(stats.noise)
-        if not spec.is_exact:
-            return strength, None, [reason, *words]
-        # What such a model changes it means to change: stair-steps and halos, which no estimate of noise sees, are not to come back. What guidance
-        # changes beyond that is no repair.
-        least = [f"Consistency {LEAST_CONSISTENCY:g} where the model repairs the input."] if strength > LEAST_CONSISTENCY + 0.005 else []
-        return strength, CONSISTENCY_TOLERANCE * cfg_scale**2, [reason, *least, *words]
+        return strength, None, [reason, *words]
     strength = float(settings.consistency)
     return strength, None, [f"Consistency {strength:g}, as set.", *words] if strength > 0 else words
 

@@ -46,10 +46,11 @@ def test_what_a_model_of_exact_latents_repairs_does_not_come_back():
     for spec, settings, tolerance in cases:
         plan = make_plan((300, 300), make_settings(settings), spec, stats(300, 300))
         assert plan.consistency_tolerance == tolerance
-        assert ("Consistency 1, down to 0.25 where the model repairs the input." in plan.reasons) == (tolerance is not None)
+        assert ("Consistency 0.25 where the model repairs the input." in plan.reasons) == (tolerance is not None)
     noisy = replace(stats(300, 300), noise=15.0)
-    assert make_plan((300, 300), make_settings(auto), exact, noisy).consistency == 1
-    assert make_plan((300, 300), make_settings(auto), SPEC, noisy).consistency < 0.3
+    for spec, guidance, by_noise in ((exact, 1.0, False), (exact, 2.0, True), (SPEC, 1.0, True)):
+        plan = make_plan((300, 300), make_settings({**auto, "cfg_scale": guidance}), spec, noisy)
+        assert plan.consistency < 0.3 if by_noise else plan.consistency == 1
 
 
 def test_plan_is_plain_frozen_and_repeatable():

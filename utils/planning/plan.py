@@ -292,13 +292,16 @@ def _other_steps(timesteps: tuple[int, ...], spec: ModelSpec) -> tuple[int, ...]
 
 def _consistency(settings: Settings, spec: ModelSpec, stats: ImageStats | None, cfg_scale: float) -> tuple[float, float | None, list[str]]:
     words = [f"Fidelity {settings.fidelity:g}, as set."] if settings.fidelity > 0 else []
-    if settings.consistency == AUTO and spec.is_exact:
-        # What such a model changes much it means to change: noise, stair-steps and halos are not to come back. What it changes little is grain and
-        # fine texture. What guidance changes beyond that is no repair.
-        return 1.0, CONSISTENCY_TOLERANCE * cfg_scale**2, [f"Consistency 1, down to {LEAST_CONSISTENCY:g} where the model repairs the input.", *words]
     if settings.consistency == AUTO and stats:
         strength, reason = auto_consistency(stats.noise)
-        return strength, None, [reason, *words]
+        if not spec.is_exact:
+            return strength, None, [reason, *words]
+        # What such a model changes much it means to change: noise, stair-steps and halos are not to come back. What it changes little is grain and
+        # fine texture. What guidance changes beyond that is no repair, so there noise has to be told by its measure.
+        if cfg_scale == 1:
+            strength, reason = 1.0, "Consistency 1."
+        least = f"Consistency {LEAST_CONSISTENCY:g} where the model repairs the input."
+        return strength, CONSISTENCY_TOLERANCE * cfg_scale**2, [reason, least, *words]
     strength = float(settings.consistency)
     return strength, None, [f"Consistency {strength:g}, as set.", *words] if strength > 0 else words
 

@@ -272,7 +272,7 @@ class Settings:
     )
     consistency: float | str = option(
         AUTO,
-        "how far the result, scaled down again, is brought to the input; auto: fully, less where the embedded model repairs it; with others by its noise",
+        "how far the result, scaled down again, is brought to the input; auto: fully, less where the embedded model repairs it; else by its noise",
         low=0.0,
         high=1.0,
         choices=(AUTO,),

@@ -170,6 +170,13 @@ def test_a_bayer_sensor_keeps_what_it_sees_and_gives_fine_grey_lines_false_colou
         np.testing.assert_allclose(seen[rows::2, columns::2, channel], grey[rows::2, columns::2, channel], atol=1e-4)
 
 
+def test_grey_can_be_smoothed_and_has_no_colours_for_a_sensor(photo):
+    grey = photo[:, :128, :1].astype(np.float32) / 255
+    poor = degrade(grey, Degradation(demosaicing="bilinear", smoothing=0.1, jpeg_quality=90), np.random.default_rng(0))
+    assert poor.shape == (30, 32, 1)
+    np.testing.assert_array_equal(*(degrade(grey, Degradation(demosaicing=how), np.random.default_rng(0)) for how in (None, "bilinear")))
+
+
 def test_smoothing_smears_weak_texture_and_keeps_a_strong_edge():
     picture = np.full((64, 128, 3), 0.3, np.float32)
     picture[:, 64:] = 0.8

@@ -51,6 +51,7 @@ def test_what_a_model_of_exact_latents_repairs_does_not_come_back():
     for spec, guidance, by_noise in ((exact, 1.0, False), (exact, 2.0, True), (SPEC, 1.0, True)):
         plan = make_plan((300, 300), make_settings({**auto, "cfg_scale": guidance}), spec, noisy)
         assert plan.consistency < 0.3 if by_noise else plan.consistency == 1
+        assert ("repairs" in str(plan)) != by_noise
 
 
 def test_plan_is_plain_frozen_and_repeatable():

@@ -46,7 +46,7 @@ class Degradation:
     detour: float = 1.0  # the picture is resized by this factor and back before the reduction; 1 for no detour
     detour_kernel: str = "bicubic"  # of the way there; a name of KERNELS
     detour_jpeg: int | None = None  # quality of a JPEG made there; None for no JPEG
-    demosaicing: str | None = None  # of the low-resolution picture, of which a sensor sees one colour a pixel; a name of DEMOSAICINGS
+    demosaicing: str | None = None  # of a sensor that sees one colour a pixel; a name of DEMOSAICINGS; nothing happens to grey
     smoothing: float = 0.0  # standard deviation in [0,1] up to which differences count as noise and are smeared; 0 for none
     sharpening: float = 0.0  # how much of what an unsharp mask finds is added to the low-resolution picture; 0 for none
     sharpening_sigma: float = 1.0  # of that mask, low-resolution pixels
@@ -70,10 +70,11 @@ def degrade(rgb: np.ndarray, how: Degradation, rng: np.random.Generator) -> np.n
         between = resize(rgb, (max(1, round(height * how.detour)), max(1, round(width * how.detour))), how.detour_kernel)
         rgb = resize(between if how.detour_jpeg is None else jpeg(between, how.detour_jpeg), (height, width))
     rgb = resize(rgb, (height // how.factor, width // how.factor), how.kernel)
-    if how.demosaicing is not None:
+    if how.demosaicing is not None and rgb.shape[2] == 3:
         rgb = demosaic(rgb, how.demosaicing)
     if how.smoothing > 0:
-        rgb = cv2.bilateralFilter(rgb, SMOOTHING_DIAMETER, how.smoothing, SMOOTHING_SIGMA, borderType=cv2.BORDER_REPLICATE)
+        smooth = cv2.bilateralFilter(rgb, SMOOTHING_DIAMETER, how.smoothing, SMOOTHING_SIGMA, borderType=cv2.BORDER_REPLICATE)
+        rgb = smooth.reshape(rgb.shape)  # OpenCV drops the axis of a single channel
     if how.sharpening > 0:
         rgb = rgb + how.sharpening * (rgb - blur(rgb, gaussian_kernel((how.sharpening_sigma, how.sharpening_sigma))))
     if how.noise_sd > 0:

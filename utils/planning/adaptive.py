@@ -28,7 +28,7 @@ NO_GUIDANCE = 0.005
 
 
 def needs_statistics(settings: Settings) -> bool:
-    """Whether a decision depends on what is in the picture; where none does, the size is enough and nothing has to be decoded."""
+    """Whether a decision may depend on what is in the picture; where none does, the size is enough and nothing has to be decoded."""
     return (
         settings.adaptive_scheduler
         or settings.adaptive_guidance
@@ -89,7 +89,7 @@ def adaptive_guidance(complexity: float, low: float, high: float) -> tuple[float
 
 
 def auto_consistency(noise: float) -> tuple[float, str]:
-    """How far the result is to be brought to the input, 1 for a clean one, and why.
+    """How far the result is to be brought to the input by its noise, 1 for a clean one, and why.
 
     Hardly more than LEAST_CONSISTENCY from a noise of 5 on, which JPEG of quality 75 leaves: docs/stages.md shows what more of a back-projection
     gains below and costs above.

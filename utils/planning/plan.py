@@ -300,8 +300,8 @@ def _consistency(settings: Settings, spec: ModelSpec, stats: ImageStats | None, 
         # fine texture. What guidance changes beyond that is no repair, so there noise has to be told by its measure.
         if cfg_scale == 1:
             strength, reason = 1.0, "Consistency 1."
-        least = f"Consistency {LEAST_CONSISTENCY:g} where the model repairs the input."
-        return strength, CONSISTENCY_TOLERANCE * cfg_scale**2, [reason, least, *words]
+        least = [f"Consistency {LEAST_CONSISTENCY:g} where the model repairs the input."] if strength > LEAST_CONSISTENCY + 0.005 else []
+        return strength, CONSISTENCY_TOLERANCE * cfg_scale**2, [reason, *least, *words]
     strength = float(settings.consistency)
     return strength, None, [f"Consistency {strength:g}, as set.", *words] if strength > 0 else words
 

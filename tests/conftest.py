@@ -123,6 +123,15 @@ def _free_port() -> int:
             return port
 
 
+def answer_to(button: Any) -> Any:
+    """A context that ends with the server's answer to a click on `button`, a Playwright locator; other answers may be on their way meanwhile."""
+    find = "id => window.gradio_config.components.find(component => component.props.elem_id === id).id"
+    number = button.page.evaluate(find, button.get_attribute("id"))
+    return button.page.expect_response(
+        lambda response: "gradio_api/run/predict" in response.url and response.request.post_data_json["trigger_id"] == number
+    )
+
+
 def still_there(folder: Path, pattern: str) -> list[str]:
     """The names under `folder` that match and are still there after ten seconds; a folder that vanishes while it is searched holds none."""
     deadline = time.monotonic() + 10

@@ -24,7 +24,7 @@ from utils.training.embedded_model import build_denoiser, measure_channel_std
 from utils.training.embedded_task import EmbeddedTask
 from utils.training.export import UNET_WEIGHTS, export_model
 from utils.training.mixed_precision import in_precision
-from utils.training.objective import charbonnier, estimate
+from utils.training.objective import charbonnier, estimate, overreaches
 from utils.training.run import STOPPED, export_run, start_accelerator, train
 from utils.training.trainer import Trainer
 from utils.training.validation import gain
@@ -85,7 +85,7 @@ def test_only_the_last_step_of_several_carries_gradients(denoiser, recipe, photo
     wake(denoiser)
     batch = EmbeddedBatches([photo], recipe)[0]
     several = replace(batch, timesteps=[200, 100, 50], steps=3)
-    charbonnier(estimate(denoiser, several), several.target).backward()
+    charbonnier(estimate(denoiser, several), several.target, 1e-3).backward()
     assert denoiser.unet.conv_in.weight.grad.abs().sum() > 0
     assert all(p.grad is None for p in denoiser.noise_predictor.parameters())
 
@@ -94,7 +94,7 @@ def test_a_step_without_gradients_does_not_starve_the_step_with_them_under_autoc
     wake(denoiser)
     batch = EmbeddedBatches([photo], recipe)[0]
     several = replace(batch, timesteps=[200, 100], steps=2)
-    charbonnier(estimate(in_precision(denoiser, start_accelerator(replace(recipe, precision="bfloat16"))), several), several.target).backward()
+    charbonnier(estimate(in_precision(denoiser, start_accelerator(replace(recipe, precision="bfloat16"))), several), several.target, 1e-3).backward()
     assert all(p.grad is not None for p in denoiser.unet.parameters())
 
 
@@ -417,12 +417,15 @@ def test_a_recipe_with_a_poor_tip_asks_less_of_poor_inputs_and_the_same_of_the_o
         return trainer.task(replace(batch, poor=torch.tensor(poor)), 0)
 
     torch.testing.assert_close(terms(plain, [True, True]), terms(plain, [False, False]))
+    assert terms(replace(plain, tip=0.01), [False, True])["charbonnier"] < terms(plain, [False, True])["charbonnier"]
     careful = replace(plain, poor_tip=0.03)
     torch.testing.assert_close(terms(careful, [False, False]), terms(plain, [False, False]))
     of_first, of_second, of_none = terms(careful, [False, True]), terms(careful, [True, False]), terms(careful, [True, True])
-    assert "features" not in of_none and of_none["charbonnier"] > of_first["charbonnier"] > terms(plain, [False, False])["charbonnier"]
+    assert "features" not in of_none and of_none["charbonnier"] < of_first["charbonnier"] < terms(plain, [False, False])["charbonnier"]
     torch.testing.assert_close(of_first["features"] + of_second["features"], terms(plain, [False, False])["features"])
     weighty = replace(careful, poor_weight=3)
+    of_reserved = [terms(replace(careful, **{name: 2}), [False, True])["charbonnier"] for name in ("overreach", "poor_overreach")]
+    assert min(of_reserved) > of_first["charbonnier"]
     of_clean = terms(careful, [False, False])["charbonnier"]
     torch.testing.assert_close(terms(weighty, [False, False])["charbonnier"], of_clean)
     of_mixed = [terms(weighty, poor)["charbonnier"] for poor in ([False, True], [True, False])]
@@ -432,9 +435,29 @@ def test_a_recipe_with_a_poor_tip_asks_less_of_poor_inputs_and_the_same_of_the_o
 def test_the_loss_is_quadratic_below_its_tip_and_linear_above():
     target = torch.rand(2, 3, 16, 16)
     tips = torch.tensor([1.0, 1e-3])[:, None, None, None]
-    assert charbonnier(target, target, tips).item() == pytest.approx((1 + 1e-3) / 2)
-    more = charbonnier(target + 0.01, target, tips) - charbonnier(target, target, tips)
-    assert more.item() == pytest.approx((0.01**2 / 2 + 0.01 - 1e-3) / 2, rel=0.02)
+    assert charbonnier(target, target, tips).item() == 0
+    assert charbonnier(target + 0.01, target, tips).item() == pytest.approx((0.01**2 / 2 + 0.01 - 1e-3) / 2, rel=0.02)
+
+
+def test_an_error_overreaches_where_it_lies_beyond_the_target_seen_from_the_reference():
+    reference, target = torch.tensor(0.5), torch.tensor([0.7, 0.7, 0.7, 0.5, 0.5, 0.3, 0.3])
+    rgb = torch.tensor([0.8, 0.6, 0.4, 0.5, 0.6, 0.2, 0.4])
+    assert overreaches(rgb, target, reference).tolist() == [True, False, True, False, True, True, False]
+
+
+def test_what_cannot_be_known_is_changed_the_less_the_more_overreaching_costs():
+    rng = torch.Generator().manual_seed(0)
+    truths = 0.1 + 0.2 * torch.randn(4000, generator=rng)  # what a pixel may have been; the bicubic picture says 0
+    guesses = torch.linspace(-0.1, 0.3, 401)[:, None]
+
+    def best(weight, truths=truths):
+        losses = [charbonnier(g, truths, 10.0, torch.where(overreaches(g, truths, torch.tensor(0.0)), weight, 1.0)) for g in guesses]
+        return guesses[torch.stack(losses).argmin()].item()
+
+    assert best(1.0) == pytest.approx(truths.mean().item(), abs=2e-3)
+    assert best(2.0) == pytest.approx(0.1 - 0.276 * 0.2, abs=0.01)  # the expectile of a normal distribution at 1/3
+    assert best(8.0) == pytest.approx(0, abs=1e-6)
+    assert best(8.0, truths=torch.full((4,), 0.1)) == pytest.approx(0.1, abs=1e-6)
 
 
 def test_with_a_feature_loss_the_score_is_the_gain_in_the_loss(recipe, photo, new_trainer, tmp_path):

@@ -21,13 +21,15 @@ from utils.training.dataset import DEGRADED_PAIRS, Batch, EmbeddedBatches, Pair,
 from utils.training.embedded_model import build_denoiser, load_weights, measure_channel_std, read_channel_std
 from utils.training.export import export_model
 from utils.training.mixed_precision import in_precision
-from utils.training.objective import TIP, charbonnier, estimate
+from utils.training.objective import charbonnier, estimate, overreaches
 from utils.training.recipe import EmbeddedRecipe
 from utils.training.task import Task, Validation
 from utils.training.validation import displayed, gain, upscale
 
 VALIDATED = (("clean", [200]), ("clean", [200, 100, 50]), ("degraded", [200]))
 """Kinds of pairs and timestep lists; the score is the mean over them, in decibels."""
+LEAST_LOSS = 1e-8
+"""Is added to losses of which the ratio is taken, for a flat picture has none."""
 SHOWN = 3
 """How many validation pictures go into the log."""
 
@@ -36,6 +38,7 @@ class EmbeddedTask(Task):
     """The loss is Charbonnier's between the sampler's picture and the sharp one, and `feature_weight` times their distance in features.
 
     A recipe with a `poor_tip` asks less of poor inputs: no features, and a wide tip, which prefers the mean of what they may have been to a guess.
+    One with an `overreach` above 1 asks for reserve: to change what cannot be known less than a mean or a median would, as bicubic leaves it.
     """
 
     recipe: EmbeddedRecipe
@@ -55,7 +58,7 @@ class EmbeddedTask(Task):
         self._pairs: dict[str, list[Pair]] = {}
 
     def forward(self, batch: Batch, step: int) -> dict[str, torch.Tensor]:
-        return self._terms(estimate(self._computing, batch), batch.target, batch.poor)
+        return self._terms(estimate(self._computing, batch), batch.target, enlarged(batch.lq, batch.target), batch.poor)
 
     def batches(self, photos: Sequence[np.ndarray]) -> EmbeddedBatches:
         return EmbeddedBatches(photos, self.recipe)
@@ -84,26 +87,30 @@ class EmbeddedTask(Task):
     def _loss_gain(self, rgb: torch.Tensor, lq: np.ndarray, hq: np.ndarray, poor: bool) -> float:
         """How much smaller the loss of rgb [1,3,H,W] is than that of the bicubic picture, in decibels like a PSNR."""
         device = self.accelerator.device
-        target, is_poor = to_tensor([hq]).to(device), torch.tensor([poor])
+        target = to_tensor([hq]).to(device)
+        reference = enlarged(to_tensor([lq]).to(device), target)
         ours, bicubics = (
-            sum(term.item() for term in self._terms(picture.to(device), target, is_poor).values())
-            for picture in (rgb, bicubic(to_tensor([lq]), (hq.shape[0], hq.shape[1])))
+            LEAST_LOSS + sum(term.item() for term in self._terms(picture, target, reference, torch.tensor([poor])).values())
+            for picture in (rgb.to(device), reference)
         )
         return 20 * math.log10(bicubics / ours)
 
-    def _terms(self, rgb: torch.Tensor, target: torch.Tensor, poor: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Of pictures [B,3,H,W] in [0,1]; poor: [B] bool, on the CPU."""
-        spared = torch.zeros_like(poor) if self.recipe.poor_tip is None else poor
-        tips = torch.where(spared, self.recipe.poor_tip or TIP, TIP)
-        weights = torch.where(poor, self.recipe.poor_weight, 1.0)
-        tips, weights = (values[:, None, None, None].to(rgb.device, non_blocking=True) for values in (tips, weights))
+    def _terms(self, rgb: torch.Tensor, target: torch.Tensor, reference: torch.Tensor, poor: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Of pictures [B,3,H,W] in [0,1], the reference being the bicubic ones; poor: [B] bool, on the CPU."""
+        recipe = self.recipe
+        spared = torch.zeros_like(poor) if recipe.poor_tip is None else poor
+        tips = torch.where(spared, recipe.poor_tip or recipe.tip, recipe.tip)
+        weights = torch.where(poor, recipe.poor_weight, 1.0)
+        overreach = torch.where(poor, recipe.poor_overreach, recipe.overreach)
+        tips, weights, overreach = (values[:, None, None, None].to(rgb.device, non_blocking=True) for values in (tips, weights, overreach))
+        weights = weights * torch.where(overreaches(rgb, target, reference), overreach, 1.0)
         terms = {"charbonnier": charbonnier(rgb, target, tips, weights)}
         if self._features is not None and not spared.all():
             judged = (~spared).nonzero()[:, 0].to(rgb.device, non_blocking=True)
             pictures = (picture[judged].contiguous(memory_format=torch.channels_last) for picture in (rgb, target))
             with self.accelerator.autocast(AutocastKwargs()):
                 distance = self._features.between(*pictures)
-            terms["features"] = self.recipe.feature_weight * (~spared).float().mean() * distance.float()
+            terms["features"] = recipe.feature_weight * (~spared).float().mean() * distance.float()
         return terms
 
     def export(self, networks: nn.ModuleDict, folder: Path) -> None:
@@ -116,6 +123,11 @@ class EmbeddedTask(Task):
 
     def _with(self, networks: nn.ModuleDict) -> Denoiser:
         return replace(self.denoiser, unet=networks["unet"], noise_predictor=networks["noise_predictor"])
+
+
+def enlarged(lq: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """The bicubic pictures [B,3,H,W] of lq [B,3,h,w], as large as the target."""
+    return bicubic(lq, (target.shape[-2], target.shape[-1]))
 
 
 def _channel_std(recipe: EmbeddedRecipe, photos: Sequence[np.ndarray]) -> list[float]:

@@ -5,9 +5,6 @@ import torch
 from utils.models.denoising import Conditioning, Denoiser, decode, noise_levels, predict_eps, starting_latents
 from utils.training.dataset import Batch
 
-TIP = 1e-3
-"""Of Charbonnier's loss, in [0,1]."""
-
 
 def estimate(denoiser: Denoiser, batch: Batch) -> torch.Tensor:
     """The picture [B,3,H,W] that the UNet sees at the batch's last step, as if that step went to noise level zero.
@@ -26,10 +23,20 @@ def estimate(denoiser: Denoiser, batch: Batch) -> torch.Tensor:
     return decode(denoiser, z - sigmas[last].to(z.device) * eps)
 
 
-def charbonnier(rgb: torch.Tensor, target: torch.Tensor, tip: torch.Tensor | float = TIP, weight: torch.Tensor | float = 1.0) -> torch.Tensor:
-    """L1 with a rounded tip: mean weight sqrt(d^2 + tip^2) over all pixels in [0,1]; tip and weight may be one for each picture, [B,1,1,1].
+def charbonnier(rgb: torch.Tensor, target: torch.Tensor, tip: torch.Tensor | float, weight: torch.Tensor | float = 1.0) -> torch.Tensor:
+    """L1 with a rounded tip: mean weight (sqrt(d^2 + tip^2) - tip) over all pixels in [0,1]; tip may be one for each picture, weight for each pixel.
 
     Far above the tip the best answer to what cannot be known is the median, which is one of the crisp pictures that it may have been; far below
     it is their mean, which is soft. There an error d pulls with d / tip, so a wide tip asks for a weight if it is not to count for little.
     """
-    return (weight * ((rgb - target) ** 2 + tip**2).sqrt()).mean()
+    squared = (rgb - target) ** 2
+    return (weight * squared / ((squared + tip**2).sqrt() + tip)).mean()  # the same, but without the difference of two nearly equal numbers
+
+
+def overreaches(rgb: torch.Tensor, target: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """Where rgb lies beyond the target, seen from the reference: changed too far, or the wrong way; bool of their shape.
+
+    Errors that weigh more there ask for less than the median or the mean where the target cannot be known, down to no change at all, and for the
+    same where it can: an expectile or a quantile of the changes that it may ask for, on the side of none.
+    """
+    return (rgb - target) * (rgb - reference) > 0

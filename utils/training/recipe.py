@@ -66,8 +66,11 @@ class EmbeddedRecipe(Recipe):
     few_step_share: float = 0.3  # of the batches: two or more steps, learning from the last one
     few_step_lists: list[list[int]] = field(default_factory=lambda: [[200, 100], [200, 100, 50], [200, 150, 100, 50], [250, 200, 150, 100, 50]])
     feature_weights: str | None = None  # .npz of a SqueezeNet 1.1, for a feature_weight above 0
+    tip: float = 1e-3  # of Charbonnier's loss, in [0,1]
     poor_tip: float | None = None  # of Charbonnier's loss for poor inputs, which then get no feature loss; null treats them as the others
     poor_weight: float = 1.0  # of Charbonnier's loss for poor inputs; others have 1
+    overreach: float = 1.0  # weight of errors beyond the target, seen from the bicubic picture; those short of it have 1
+    poor_overreach: float = 1.0  # the same for poor inputs
     levels: int = 2  # of the wavelet latents: 2^levels pixels a latent
     unet_class: str = "UNet2DConditionModel"  # a name of UNET_CLASSES
     unet: dict[str, Any] = field(default_factory=dict)  # arguments of that class
@@ -172,8 +175,10 @@ def _check_embedded(recipe: EmbeddedRecipe) -> None:
     _require(2**recipe.levels == recipe.scale, "levels", "must make latents at the size of the low-resolution picture (2^levels = scale)")
     _require(recipe.unet_class in UNET_CLASSES, "unet_class", f"must be one of {', '.join(UNET_CLASSES)}")
     _require(recipe.negative_sigma >= 0, "negative_sigma", "must not be negative")
+    _require(recipe.tip > 0, "tip", "must be above 0")
     _require(recipe.poor_tip is None or recipe.poor_tip > 0, "poor_tip", "must be above 0, or null")
-    _require(recipe.poor_weight > 0, "poor_weight", "must be above 0")
+    for name in ("poor_weight", "overreach", "poor_overreach"):
+        _require(getattr(recipe, name) > 0, name, "must be above 0")
     for name in ("negative_share", "few_step_share"):
         _require_share(recipe, name)
     for timesteps in recipe.few_step_lists:

@@ -68,6 +68,8 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one():
         "learning_rate=0",
         "ema_decay=1",
         "smallest_size=0",
+        "soft_share=1.1",
+        "soft_sigma=-1",
         "tip=0",
         "poor_tip=0",
         "poor_weight=0",

@@ -96,6 +96,9 @@ class TrainingBatches(Dataset[Batch]):
         """A low-resolution crop, its target, its class label, and whether it is a poor one."""
         recipe = self.recipe
         window = cut_window(self.photos[int(rng.integers(len(self.photos)))], recipe.crop + 2 * MARGIN, rng, recipe.smallest_size)
+        if recipe.soft_share and rng.random() < recipe.soft_share:
+            sigma = rng.uniform(0, recipe.soft_sigma)
+            window = blur(window, gaussian_kernel((sigma, sigma)))
         # The crop does not sit in the middle of the window, so that JPEG's blocks fall anywhere.
         top, left = recipe.scale * rng.integers(MARGIN // 2 // recipe.scale, 3 * MARGIN // 2 // recipe.scale + 1, size=2)
         how = draw_degradation(rng, recipe.scale, recipe.clean_share, recipe.degradations)

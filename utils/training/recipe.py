@@ -32,6 +32,8 @@ class Recipe:
     batch: int = 32  # of each process
     crop: int = 64
     smallest_size: float = 1.0  # photos are reduced to a random size between this and 1 before a crop is cut from them; 1 leaves them as they are
+    soft_share: float = 0.0  # of the samples: out of focus, and their targets too, so that softness is not taken for a loss in every case
+    soft_sigma: float = 2.4  # of the widest such blur; others are narrower, down to none
     scale: int = 4
     clean_share: float = 0.5  # of the low-resolution crops: bicubic reduction and nothing else
     degradations: str = "varied"  # of the other crops: a name of DEGRADATIONS
@@ -143,9 +145,9 @@ def _check(recipe: Recipe) -> None:
     """Refuses what would fail, or quietly do nothing, hours later."""
     for name in ("steps", "batch", "crop", "scale", "validation_photos", "validation_crop", "validate_every"):
         _require(getattr(recipe, name) >= 1, name, "must be at least 1")
-    for name in ("seed", "warmup_steps", "workers", "weight_decay", "feature_weight", "min_delta"):
+    for name in ("seed", "warmup_steps", "workers", "weight_decay", "feature_weight", "min_delta", "soft_sigma"):
         _require(getattr(recipe, name) >= 0, name, "must not be negative")
-    for name in ("clean_share", "cooldown_share"):
+    for name in ("clean_share", "soft_share", "cooldown_share"):
         _require_share(recipe, name)
     for name in ("learning_rate", "clip_norm", "checkpoint_minutes"):
         _require(getattr(recipe, name) > 0, name, "must be above 0")

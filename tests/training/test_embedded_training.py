@@ -24,7 +24,7 @@ from utils.training.embedded_model import build_denoiser, measure_channel_std
 from utils.training.embedded_task import EmbeddedTask
 from utils.training.export import UNET_WEIGHTS, export_model
 from utils.training.mixed_precision import in_precision
-from utils.training.objective import charbonnier, estimate, overreaches
+from utils.training.objective import asymmetric, charbonnier, estimate
 from utils.training.run import STOPPED, export_run, start_accelerator, train
 from utils.training.trainer import Trainer
 from utils.training.validation import gain
@@ -85,7 +85,7 @@ def test_only_the_last_step_of_several_carries_gradients(denoiser, recipe, photo
     wake(denoiser)
     batch = EmbeddedBatches([photo], recipe)[0]
     several = replace(batch, timesteps=[200, 100, 50], steps=3)
-    charbonnier(estimate(denoiser, several), several.target, 1e-3).backward()
+    charbonnier(estimate(denoiser, several), several.target, 1e-3).mean().backward()
     assert denoiser.unet.conv_in.weight.grad.abs().sum() > 0
     assert all(p.grad is None for p in denoiser.noise_predictor.parameters())
 
@@ -94,7 +94,9 @@ def test_a_step_without_gradients_does_not_starve_the_step_with_them_under_autoc
     wake(denoiser)
     batch = EmbeddedBatches([photo], recipe)[0]
     several = replace(batch, timesteps=[200, 100], steps=2)
-    charbonnier(estimate(in_precision(denoiser, start_accelerator(replace(recipe, precision="bfloat16"))), several), several.target, 1e-3).backward()
+    charbonnier(
+        estimate(in_precision(denoiser, start_accelerator(replace(recipe, precision="bfloat16"))), several), several.target, 1e-3
+    ).mean().backward()
     assert all(p.grad is not None for p in denoiser.unet.parameters())
 
 
@@ -251,7 +253,12 @@ def test_resuming_with_other_networks_is_refused(recipe, photo, new_trainer):
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"seed": 9}, "seed was"), ({"validation_crop": 32}, "validation_crop was"), ({"validation_photos": 2}, "Other pictures than before")],
+    [
+        ({"seed": 9}, "seed was"),
+        ({"validation_crop": 32}, "validation_crop was"),
+        ({"validation_photos": 2}, "Other pictures than before"),
+        ({"poor_overshoot_weight": 2.0}, "poor_overshoot_weight was 1.0"),
+    ],
 )
 def test_a_run_is_not_resumed_as_one_with_other_batches_or_scores(recipe, photo_folder, tmp_path, change, words):
     train(recipe, photo_folder, tmp_path)
@@ -424,39 +431,52 @@ def test_a_recipe_with_a_poor_tip_asks_less_of_poor_inputs_and_the_same_of_the_o
     assert "features" not in of_none and of_none["charbonnier"] < of_first["charbonnier"] < terms(plain, [False, False])["charbonnier"]
     torch.testing.assert_close(of_first["features"] + of_second["features"], terms(plain, [False, False])["features"])
     weighty = replace(careful, poor_weight=3)
-    of_reserved = [terms(replace(careful, **{name: 2}), [False, True])["charbonnier"] for name in ("overreach", "poor_overreach")]
-    assert min(of_reserved) > of_first["charbonnier"]
     of_clean = terms(careful, [False, False])["charbonnier"]
     torch.testing.assert_close(terms(weighty, [False, False])["charbonnier"], of_clean)
     of_mixed = [terms(weighty, poor)["charbonnier"] for poor in ([False, True], [True, False])]
     torch.testing.assert_close(sum(of_mixed), of_clean + 3 * of_none["charbonnier"])
+    for name, poor, others in (("overshoot_weight", False, of_none["charbonnier"]), ("poor_overshoot_weight", True, of_clean)):
+        wary = replace(careful, **{name: 2.0})
+        assert terms(wary, [poor] * 2)["charbonnier"] > terms(careful, [poor] * 2)["charbonnier"]
+        torch.testing.assert_close(terms(wary, [not poor] * 2)["charbonnier"], others)
 
 
 def test_the_loss_is_quadratic_below_its_tip_and_linear_above():
     target = torch.rand(2, 3, 16, 16)
     tips = torch.tensor([1.0, 1e-3])[:, None, None, None]
-    assert charbonnier(target, target, tips).item() == 0
-    assert charbonnier(target + 0.01, target, tips).item() == pytest.approx((0.01**2 / 2 + 0.01 - 1e-3) / 2, rel=0.02)
+    assert charbonnier(target, target, tips).max() == 0
+    assert charbonnier(target + 0.01, target, tips).mean().item() == pytest.approx((0.01**2 / 2 + 0.01 - 1e-3) / 2, rel=0.02)
+    assert charbonnier(torch.tensor(1e-4), torch.tensor(0.0), 1.0).item() == pytest.approx(5e-9)
 
 
-def test_an_error_overreaches_where_it_lies_beyond_the_target_seen_from_the_reference():
-    reference, target = torch.tensor(0.5), torch.tensor([0.7, 0.7, 0.7, 0.5, 0.5, 0.3, 0.3])
-    rgb = torch.tensor([0.8, 0.6, 0.4, 0.5, 0.6, 0.2, 0.4])
-    assert overreaches(rgb, target, reference).tolist() == [True, False, True, False, True, True, False]
+def test_overshooting_is_what_weighs_more():
+    """Seen from a baseline of 0.5: beyond the target, short of it, the wrong way, and no change."""
+    target = torch.tensor([0.7, 0.7, 0.7, 0.7, 0.5, 0.3, 0.3, 0.3])
+    rgb = torch.tensor([0.8, 0.6, 0.4, 0.5, 0.6, 0.2, 0.4, 0.6]).requires_grad_()
+    slopes = [torch.autograd.grad(asymmetric(rgb, target, torch.tensor(0.5), 0.2, weight).sum(), rgb)[0] for weight in (1.0, 3.0)]
+    torch.testing.assert_close(slopes[1] / slopes[0], torch.tensor([3.0, 1, 3, 1, 3, 3, 1, 3]))
 
 
-def test_what_cannot_be_known_is_changed_the_less_the_more_overreaching_costs():
+def test_the_loss_with_overshooting_has_no_jumps():
+    baseline, target = torch.tensor(0.5), torch.tensor(0.7)
+    rgb = torch.arange(1001) / 1000
+    loss = asymmetric(rgb, target, baseline, 1e-3, 4.0)
+    assert loss.diff().abs().max() < 4.01 * 1e-3 and loss.argmin() == 700
+    torch.testing.assert_close(loss[500], charbonnier(baseline, target, 1e-3))
+
+
+def test_what_cannot_be_known_is_changed_the_less_the_more_overshooting_weighs():
     rng = torch.Generator().manual_seed(0)
     truths = 0.1 + 0.2 * torch.randn(4000, generator=rng)  # what a pixel may have been; the bicubic picture says 0
-    guesses = torch.linspace(-0.1, 0.3, 401)[:, None]
+    guesses = torch.arange(-100, 301)[:, None] / 1000
 
     def best(weight, truths=truths):
-        losses = [charbonnier(g, truths, 10.0, torch.where(overreaches(g, truths, torch.tensor(0.0)), weight, 1.0)) for g in guesses]
-        return guesses[torch.stack(losses).argmin()].item()
+        losses = asymmetric(guesses, truths[None], torch.tensor(0.0), 1.0, weight).mean(1)
+        return guesses[losses.argmin()].item()
 
     assert best(1.0) == pytest.approx(truths.mean().item(), abs=2e-3)
     assert best(2.0) == pytest.approx(0.1 - 0.276 * 0.2, abs=0.01)  # the expectile of a normal distribution at 1/3
-    assert best(8.0) == pytest.approx(0, abs=1e-6)
+    assert best(8.0) == 0
     assert best(8.0, truths=torch.full((4,), 0.1)) == pytest.approx(0.1, abs=1e-6)
 
 
@@ -468,8 +488,20 @@ def test_with_a_feature_loss_the_score_is_the_gain_in_the_loss(recipe, photo, ne
     assert untrained.score == pytest.approx(0, abs=1e-3)
     gains = [value for name, value in untrained.figures.items() if name.startswith("loss_gain")]
     assert len(gains) == 3 and untrained.score == pytest.approx(np.mean(gains))
-    hq = trainer.task._pairs["clean"][0][1]
-    assert trainer.task._loss_gain(to_tensor([hq]), *trainer.task._pairs["clean"][0], poor=False) > 10
+    pair = trainer.task._pairs["clean"][0]
+    assert trainer.task._loss_gain([to_tensor([pair[1]])], [pair], poor=False) > 10
+
+
+def test_a_flat_validation_picture_does_not_decide_what_is_best_with_a_feature_loss_either(recipe, photo, new_trainer, tmp_path):
+    save_random_squeezenet(tmp_path / "features.npz")
+    task = new_trainer(replace(recipe, crop=32, feature_weight=0.1, feature_weights=str(tmp_path / "features.npz")), [photo]).task
+    task.hold_out([photo])
+    pair = task._pairs["clean"][0]
+    flat = np.full_like(pair[1], 0.5)
+    result = 0.5 * (bicubic(to_tensor([pair[0]]), pair[1].shape[:2]) + to_tensor([pair[1]]))
+    alone = task._loss_gain([result], [pair], poor=False)
+    with_flat = task._loss_gain([result, to_tensor([flat + 1e-3])], [pair, (flat[::4, ::4], flat)], poor=False)
+    assert alone > 1 and with_flat == pytest.approx(alone, abs=0.5)
 
 
 def test_a_wrong_file_of_feature_weights_is_refused(recipe, photo, new_trainer, tmp_path):

@@ -75,10 +75,11 @@ def test_crops_of_reduced_photos_show_up_to_twice_as_much(recipe):
 
 
 def test_crops_out_of_focus_have_targets_as_soft_as_they_are(recipe, photo):
-    recipe = replace(recipe, batch=8, crop=32, clean_share=1.0, negative_share=0.0, soft_share=1.0)
-    sharp, soft = (EmbeddedBatches([photo], replace(recipe, soft_sigma=sigma))[0] for sigma in (0.0, 2.4))
+    recipe = replace(recipe, batch=16, crop=32, clean_share=1.0, negative_share=0.0, defocus_share=0.5)
+    sharp, soft = (EmbeddedBatches([photo], replace(recipe, defocus_sigma=sigma))[0] for sigma in (1e-3, 2.4))
     roughness = [batch.target.diff(dim=-1).square().mean((1, 2, 3)) for batch in (sharp, soft)]
-    assert (roughness[1] <= roughness[0]).all() and roughness[1].mean() < 0.8 * roughness[0].mean()
+    smoothed = roughness[1] < 0.9 * roughness[0]
+    assert 2 < smoothed.sum() < 14 and torch.equal(soft.target[~smoothed][:2], sharp.target[~smoothed][:2])
     reduced = bicubic_antialiased(soft.target, (8, 8)).clamp(0, 1)
     assert (reduced - soft.lq)[..., 2:-2, 2:-2].abs().max() < 1 / 255 and not soft.poor.any()
 

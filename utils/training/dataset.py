@@ -74,7 +74,7 @@ def split(names: Sequence[str], held_out: int) -> tuple[list[str], list[str]]:
 
 
 class TrainingBatches(Dataset[Batch]):
-    """Item n is a batch: a pure function of (photos, seed, n), which makes resuming exact. One step from a start timestep to the sharp crops."""
+    """Item n is a batch: a pure function of (photos, seed, n), which makes resuming exact. One step from a start timestep to the targets."""
 
     def __init__(self, photos: Sequence[np.ndarray], recipe: Recipe) -> None:
         self.photos = photos
@@ -96,8 +96,8 @@ class TrainingBatches(Dataset[Batch]):
         """A low-resolution crop, its target, its class label, and whether it is a poor one."""
         recipe = self.recipe
         window = cut_window(self.photos[int(rng.integers(len(self.photos)))], recipe.crop + 2 * MARGIN, rng, recipe.smallest_size)
-        if recipe.soft_share and rng.random() < recipe.soft_share:
-            sigma = rng.uniform(0, recipe.soft_sigma)
+        if recipe.defocus_share and rng.random() < recipe.defocus_share:  # for a share of 0 nothing is drawn
+            sigma = rng.uniform(0, recipe.defocus_sigma)
             window = blur(window, gaussian_kernel((sigma, sigma)))
         # The crop does not sit in the middle of the window, so that JPEG's blocks fall anywhere.
         top, left = recipe.scale * rng.integers(MARGIN // 2 // recipe.scale, 3 * MARGIN // 2 // recipe.scale + 1, size=2)

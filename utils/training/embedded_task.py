@@ -21,7 +21,7 @@ from utils.training.dataset import DEGRADED_PAIRS, Batch, EmbeddedBatches, Pair,
 from utils.training.embedded_model import build_denoiser, load_weights, measure_channel_std, read_channel_std
 from utils.training.export import export_model
 from utils.training.mixed_precision import in_precision
-from utils.training.objective import charbonnier, estimate, overreaches
+from utils.training.objective import asymmetric, estimate
 from utils.training.recipe import EmbeddedRecipe
 from utils.training.task import Task, Validation
 from utils.training.validation import displayed, gain, upscale
@@ -29,16 +29,17 @@ from utils.training.validation import displayed, gain, upscale
 VALIDATED = (("clean", [200]), ("clean", [200, 100, 50]), ("degraded", [200]))
 """Kinds of pairs and timestep lists; the score is the mean over them, in decibels."""
 LEAST_LOSS = 1e-8
-"""Is added to losses of which the ratio is taken, for a flat picture has none."""
+"""Is added to losses of which the ratio is taken: those of flat pictures are zero."""
 SHOWN = 3
 """How many validation pictures go into the log."""
 
 
 class EmbeddedTask(Task):
-    """The loss is Charbonnier's between the sampler's picture and the sharp one, and `feature_weight` times their distance in features.
+    """The loss is Charbonnier's between the sampler's picture and its target, and `feature_weight` times their distance in features.
 
     A recipe with a `poor_tip` asks less of poor inputs: no features, and a wide tip, which prefers the mean of what they may have been to a guess.
-    One with an `overreach` above 1 asks for reserve: to change what cannot be known less than a mean or a median would, as bicubic leaves it.
+    With an `overshoot_weight` or `poor_overshoot_weight` above 1, what the input does not tell is changed less, against the bicubic picture, than
+    the median or the mean would change it.
     """
 
     recipe: EmbeddedRecipe
@@ -58,7 +59,8 @@ class EmbeddedTask(Task):
         self._pairs: dict[str, list[Pair]] = {}
 
     def forward(self, batch: Batch, step: int) -> dict[str, torch.Tensor]:
-        return self._terms(estimate(self._computing, batch), batch.target, enlarged(batch.lq, batch.target), batch.poor)
+        baseline = bicubic(batch.lq, (batch.target.shape[-2], batch.target.shape[-1]))
+        return self._terms(estimate(self._computing, batch), batch.target, baseline, batch.poor)
 
     def batches(self, photos: Sequence[np.ndarray]) -> EmbeddedBatches:
         return EmbeddedBatches(photos, self.recipe)
@@ -77,34 +79,32 @@ class EmbeddedTask(Task):
             figures[f"psnr_y_gain_{name}"] = mean(gain(rgb, *pair) for rgb, pair in zip(results, self._pairs[kind], strict=True))
             scores.append(figures[f"psnr_y_gain_{name}"])
             if self._features is not None:
-                gains = (self._loss_gain(rgb, *pair, poor=kind != "clean") for rgb, pair in zip(results, self._pairs[kind], strict=True))
-                figures[f"loss_gain_{name}"] = mean(gains)
+                figures[f"loss_gain_{name}"] = self._loss_gain(results, self._pairs[kind], poor=kind != "clean")
                 scores[-1] = figures[f"loss_gain_{name}"]
             pictures |= {f"{name}/{index}": displayed(rgb) for index, rgb in enumerate(results[:SHOWN])}
         return Validation(figures, mean(scores), pictures)
 
     @torch.no_grad()
-    def _loss_gain(self, rgb: torch.Tensor, lq: np.ndarray, hq: np.ndarray, poor: bool) -> float:
-        """How much smaller the loss of rgb [1,3,H,W] is than that of the bicubic picture, in decibels like a PSNR."""
-        device = self.accelerator.device
-        target = to_tensor([hq]).to(device)
-        reference = enlarged(to_tensor([lq]).to(device), target)
-        ours, bicubics = (
-            LEAST_LOSS + sum(term.item() for term in self._terms(picture, target, reference, torch.tensor([poor])).values())
-            for picture in (rgb.to(device), reference)
-        )
-        return 20 * math.log10(bicubics / ours)
+    def _loss_gain(self, results: Sequence[torch.Tensor], pairs: Sequence[Pair], poor: bool) -> float:
+        """How much smaller the mean loss of the results [1,3,H,W] is than that of the bicubic pictures, in decibels like a PSNR."""
+        ours = bicubics = LEAST_LOSS
+        for rgb, (lq, hq) in zip(results, pairs, strict=True):
+            target = to_tensor([hq]).to(self.accelerator.device)
+            baseline = bicubic(to_tensor([lq]).to(target), (hq.shape[0], hq.shape[1]))
+            losses = [sum(self._terms(picture, target, baseline, torch.tensor([poor])).values()) for picture in (rgb.to(target), baseline)]
+            ours, bicubics = ours + float(losses[0]), bicubics + float(losses[1])
+        square = poor and self.recipe.poor_tip is not None  # errors below a wide tip count by their square
+        return (10 if square else 20) * math.log10(bicubics / ours)
 
-    def _terms(self, rgb: torch.Tensor, target: torch.Tensor, reference: torch.Tensor, poor: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Of pictures [B,3,H,W] in [0,1], the reference being the bicubic ones; poor: [B] bool, on the CPU."""
+    def _terms(self, rgb: torch.Tensor, target: torch.Tensor, baseline: torch.Tensor, poor: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Of pictures [B,3,H,W] in [0,1], the baseline being the bicubic ones; poor: [B] bool, on the CPU."""
         recipe = self.recipe
         spared = torch.zeros_like(poor) if recipe.poor_tip is None else poor
         tips = torch.where(spared, recipe.poor_tip or recipe.tip, recipe.tip)
         weights = torch.where(poor, recipe.poor_weight, 1.0)
-        overreach = torch.where(poor, recipe.poor_overreach, recipe.overreach)
-        tips, weights, overreach = (values[:, None, None, None].to(rgb.device, non_blocking=True) for values in (tips, weights, overreach))
-        weights = weights * torch.where(overreaches(rgb, target, reference), overreach, 1.0)
-        terms = {"charbonnier": charbonnier(rgb, target, tips, weights)}
+        overshoots = torch.where(poor, recipe.poor_overshoot_weight, recipe.overshoot_weight)
+        tips, weights, overshoots = (values[:, None, None, None].to(rgb.device, non_blocking=True) for values in (tips, weights, overshoots))
+        terms = {"charbonnier": (weights * asymmetric(rgb, target, baseline, tips, overshoots)).mean()}
         if self._features is not None and not spared.all():
             judged = (~spared).nonzero()[:, 0].to(rgb.device, non_blocking=True)
             pictures = (picture[judged].contiguous(memory_format=torch.channels_last) for picture in (rgb, target))
@@ -123,11 +123,6 @@ class EmbeddedTask(Task):
 
     def _with(self, networks: nn.ModuleDict) -> Denoiser:
         return replace(self.denoiser, unet=networks["unet"], noise_predictor=networks["noise_predictor"])
-
-
-def enlarged(lq: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """The bicubic pictures [B,3,H,W] of lq [B,3,h,w], as large as the target."""
-    return bicubic(lq, (target.shape[-2], target.shape[-1]))
 
 
 def _channel_std(recipe: EmbeddedRecipe, photos: Sequence[np.ndarray]) -> list[float]:

@@ -1,4 +1,4 @@
-"""The embedded model's loss: the sampler itself, run on degraded crops, compared with the sharp crops in pixels."""
+"""The embedded model's loss: the sampler itself, run on degraded crops, compared with its target in pixels."""
 
 import torch
 
@@ -23,20 +23,26 @@ def estimate(denoiser: Denoiser, batch: Batch) -> torch.Tensor:
     return decode(denoiser, z - sigmas[last].to(z.device) * eps)
 
 
-def charbonnier(rgb: torch.Tensor, target: torch.Tensor, tip: torch.Tensor | float, weight: torch.Tensor | float = 1.0) -> torch.Tensor:
-    """L1 with a rounded tip: mean weight (sqrt(d^2 + tip^2) - tip) over all pixels in [0,1]; tip may be one for each picture, weight for each pixel.
+def charbonnier(rgb: torch.Tensor, target: torch.Tensor, tip: torch.Tensor | float) -> torch.Tensor:
+    """L1 with a rounded tip, sqrt(d^2 + tip^2) - tip, of every value in [0,1]; tip is a number or broadcasts to the pictures' shape.
 
     Far above the tip the best answer to what cannot be known is the median, which is one of the crisp pictures that it may have been; far below
     it is their mean, which is soft. There an error d pulls with d / tip, so a wide tip asks for a weight if it is not to count for little.
     """
     squared = (rgb - target) ** 2
-    return (weight * squared / ((squared + tip**2).sqrt() + tip)).mean()  # the same, but without the difference of two nearly equal numbers
+    return squared / ((squared + tip**2).sqrt() + tip)  # the same, but without the difference of two nearly equal numbers
 
 
-def overreaches(rgb: torch.Tensor, target: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """Where rgb lies beyond the target, seen from the reference: changed too far, or the wrong way; bool of their shape.
+def asymmetric(
+    rgb: torch.Tensor, target: torch.Tensor, baseline: torch.Tensor, tip: torch.Tensor | float, overshoot_weight: torch.Tensor | float
+) -> torch.Tensor:
+    """`charbonnier` with `overshoot_weight` times its slope where rgb lies beyond the target, seen from the baseline.
 
-    Errors that weigh more there ask for less than the median or the mean where the target cannot be known, down to no change at all, and for the
-    same where it can: an expectile or a quantile of the changes that it may ask for, on the side of none.
+    Where the target cannot be known, the best change of the baseline is then not the median or the mean of those it may ask for but a quantile or
+    an expectile of them, at 1 / (1 + weight) counted from no change, and none at all if that one goes the other way. What can be known is asked
+    for as before. Continuous: a change the wrong way costs what it adds to the baseline's own loss.
     """
-    return (rgb - target) * (rgb - reference) > 0
+    loss = charbonnier(rgb, target, tip)
+    changed = rgb - baseline
+    excess = loss - torch.where(changed * (target - baseline) < 0, charbonnier(baseline, target, tip), 0.0)
+    return loss + (overshoot_weight - 1) * torch.where((rgb - target) * changed > 0, excess, 0.0)

@@ -40,7 +40,7 @@ SHOWN = 3
 
 
 class NoisePredictorTask(Task):
-    """The predictor's noise at a start timestep, and the frozen UNet's one step from there to clean latents, against the sharp picture's latents.
+    """The predictor's noise at a start timestep, and the frozen UNet's one step from there to clean latents, against the target's latents.
 
     Loss: squared difference, `feature_weight` times a distance in the UNet's features, `adversarial_weight` times a discriminator's verdict,
     `kl_weight` times the divergence of the predicted noise from unit noise.
@@ -121,7 +121,7 @@ class NoisePredictorTask(Task):
         return {"noise_predictor": _shape(self.denoiser.noise_predictor), "discriminator_width": rivals}
 
     def _estimate(self, denoiser: Denoiser, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, Any, torch.Tensor]:
-        """(latents of the sharp picture, latents after the UNet's one step to noise level zero, the predicted noise, unit noise), [B,C,h,w]."""
+        """(latents of the target, latents after the UNet's one step to noise level zero, the predicted noise, unit noise), [B,C,h,w]."""
         t, sigmas = noise_levels(denoiser.scheduler_config, batch.timesteps)
         t, sigma = t[0].to(batch.lq.device), sigmas[0].to(batch.lq.device)
         posterior = denoiser.noise_predictor(batch.lq, t)

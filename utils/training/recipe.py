@@ -32,8 +32,8 @@ class Recipe:
     batch: int = 32  # of each process
     crop: int = 64
     smallest_size: float = 1.0  # photos are reduced to a random size between this and 1 before a crop is cut from them; 1 leaves them as they are
-    soft_share: float = 0.0  # of the samples: out of focus, and their targets too, so that softness is not taken for a loss in every case
-    soft_sigma: float = 2.4  # of the widest such blur; others are narrower, down to none
+    defocus_share: float = 0.0  # of the samples: blurred before they are degraded, and their targets with them, so that not all softness is a loss
+    defocus_sigma: float = 2.4  # pixels of the crop; each sample's is drawn evenly between 0 and this
     scale: int = 4
     clean_share: float = 0.5  # of the low-resolution crops: bicubic reduction and nothing else
     degradations: str = "varied"  # of the other crops: a name of DEGRADATIONS
@@ -68,11 +68,11 @@ class EmbeddedRecipe(Recipe):
     few_step_share: float = 0.3  # of the batches: two or more steps, learning from the last one
     few_step_lists: list[list[int]] = field(default_factory=lambda: [[200, 100], [200, 100, 50], [200, 150, 100, 50], [250, 200, 150, 100, 50]])
     feature_weights: str | None = None  # .npz of a SqueezeNet 1.1, for a feature_weight above 0
-    tip: float = 1e-3  # of Charbonnier's loss, in [0,1]
-    poor_tip: float | None = None  # of Charbonnier's loss for poor inputs, which then get no feature loss; null treats them as the others
+    tip: float = 1e-3  # the epsilon of Charbonnier's loss, where pixels are in [0,1]
+    poor_tip: float | None = None  # the same for poor inputs, which then get no feature loss; null gives them the tip and features of the others
     poor_weight: float = 1.0  # of Charbonnier's loss for poor inputs; others have 1
-    overreach: float = 1.0  # weight of errors beyond the target, seen from the bicubic picture; those short of it have 1
-    poor_overreach: float = 1.0  # the same for poor inputs
+    overshoot_weight: float = 1.0  # of errors beyond the target, seen from the bicubic picture, against those short of it; inputs that aren't poor
+    poor_overshoot_weight: float = 1.0  # the same for poor inputs, on top of poor_weight
     levels: int = 2  # of the wavelet latents: 2^levels pixels a latent
     unet_class: str = "UNet2DConditionModel"  # a name of UNET_CLASSES
     unet: dict[str, Any] = field(default_factory=dict)  # arguments of that class
@@ -137,6 +137,10 @@ def _schema(given: Any) -> type[Recipe]:
     return RECIPES[task]
 
 
+WIDEST_BLUR = 5
+"""Standard deviation in pixels of a blur whose kernel stays within the margin of a crop."""
+SMALLEST_TIP = 1e-6
+"""Below which a tip, squared, is lost in float32."""
 SMALLEST_MEASURED = 16
 """Pixels a side of pictures that a PSNR is measured on without their border."""
 
@@ -145,15 +149,16 @@ def _check(recipe: Recipe) -> None:
     """Refuses what would fail, or quietly do nothing, hours later."""
     for name in ("steps", "batch", "crop", "scale", "validation_photos", "validation_crop", "validate_every"):
         _require(getattr(recipe, name) >= 1, name, "must be at least 1")
-    for name in ("seed", "warmup_steps", "workers", "weight_decay", "feature_weight", "min_delta", "soft_sigma"):
+    for name in ("seed", "warmup_steps", "workers", "weight_decay", "feature_weight", "min_delta"):
         _require(getattr(recipe, name) >= 0, name, "must not be negative")
-    for name in ("clean_share", "soft_share", "cooldown_share"):
+    for name in ("clean_share", "defocus_share", "cooldown_share"):
         _require_share(recipe, name)
     for name in ("learning_rate", "clip_norm", "checkpoint_minutes"):
         _require(getattr(recipe, name) > 0, name, "must be above 0")
     for name in ("minutes", "patience", "checkpoint_steps"):
         _require(getattr(recipe, name) is None or getattr(recipe, name) > 0, name, "must be above 0, or null")
     _require(0 < recipe.smallest_size <= 1, "smallest_size", "must be above 0 and at most 1")
+    _require(0 < recipe.defocus_sigma <= WIDEST_BLUR, "defocus_sigma", f"must be above 0 and at most {WIDEST_BLUR}")
     _require(0 <= recipe.ema_decay < 1, "ema_decay", "must be at least 0 and below 1")
     _require(recipe.precision in PRECISIONS, "precision", f"must be one of {', '.join(PRECISIONS)}")
     _require(recipe.degradations in DEGRADATIONS, "degradations", f"must be one of {', '.join(DEGRADATIONS)}")
@@ -177,10 +182,14 @@ def _check_embedded(recipe: EmbeddedRecipe) -> None:
     _require(2**recipe.levels == recipe.scale, "levels", "must make latents at the size of the low-resolution picture (2^levels = scale)")
     _require(recipe.unet_class in UNET_CLASSES, "unet_class", f"must be one of {', '.join(UNET_CLASSES)}")
     _require(recipe.negative_sigma >= 0, "negative_sigma", "must not be negative")
-    _require(recipe.tip > 0, "tip", "must be above 0")
-    _require(recipe.poor_tip is None or recipe.poor_tip > 0, "poor_tip", "must be above 0, or null")
-    for name in ("poor_weight", "overreach", "poor_overreach"):
-        _require(getattr(recipe, name) > 0, name, "must be above 0")
+    for name in ("tip", "poor_tip"):
+        tip = getattr(recipe, name)
+        _require(
+            (tip is None and name == "poor_tip") or (tip is not None and SMALLEST_TIP <= tip <= 1), name, f"must lie between {SMALLEST_TIP} and 1"
+        )
+    _require(recipe.poor_weight > 0, "poor_weight", "must be above 0")
+    for name in ("overshoot_weight", "poor_overshoot_weight"):
+        _require(getattr(recipe, name) >= 1, name, "must be at least 1")
     for name in ("negative_share", "few_step_share"):
         _require_share(recipe, name)
     for timesteps in recipe.few_step_lists:

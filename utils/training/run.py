@@ -75,8 +75,9 @@ def refuse_another_run(recipe: Recipe, processes: int, held_out: Sequence[str], 
         raise UserError(f"The run was started with {state['processes']} process(es), which decide its batches; resume it with as many.")
     if state.get("held_out", held_out) != list(held_out):
         raise UserError("Other pictures than before would be kept out of training; resume the run with the pictures it was started with.")
+    defaults = asdict(type(recipe)())  # of keys that the run's recipe did not know yet, as it did what they now leave as it was
     for key, value in asdict(recipe).items():
-        before = state["recipe"].get(key, value)
+        before = state["recipe"].get(key, defaults[key])
         if key not in MAY_CHANGE and value != before:
             raise UserError(f"{key} was {before} when the run was started and is {value} now; resume it with its recipe, or start a new run (init).")
 
@@ -157,7 +158,7 @@ def _report(trainer: Trainer, terms: dict[str, torch.Tensor], log: Logbook) -> N
     left = trainer.seconds * (1 / trainer.progress() - 1) / 60
     figures = {"loss": sum(losses.values()), **losses, "learning_rate": rate}
     log.figures({f"train/{name}": value for name, value in figures.items()}, trainer.step)
-    shown = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
+    shown = " ".join(f"{name} {value:.4g}" for name, value in losses.items())
     pace = trainer.seconds / trainer.step
     trainer.accelerator.print(f"step {trainer.step} {shown} rate {rate:.2e} {pace:.3f} s/step {left:.0f} min left", flush=True)
 

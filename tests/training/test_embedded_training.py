@@ -270,8 +270,10 @@ def test_a_run_is_not_resumed_as_one_with_other_batches_or_scores(recipe, photo_
 def test_a_run_goes_on_from_a_checkpoint_that_does_not_know_of_later_keys(recipe, photo_folder, tmp_path):
     train(recipe, photo_folder, tmp_path)
     state = load_checkpoint(tmp_path)
-    del state["held_out"], state["recipe"]["degradations"]
+    del state["held_out"], state["recipe"]["degradations"], state["recipe"]["tip"]
     save_checkpoint(tmp_path, state)
+    with pytest.raises(UserError, match=r"tip was 0\.001"):
+        train(replace(recipe, steps=8, tip=0.1), photo_folder, tmp_path, resume=True)
     assert train(replace(recipe, steps=8), photo_folder, tmp_path, resume=True) == 0
 
 

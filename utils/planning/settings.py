@@ -25,7 +25,7 @@ So little loses little even on strong noise, and brings back texture that the ne
 CONSISTENCY_TOLERANCE = 4.0
 """By how much (root mean square around a pixel, units of 1/255) a result, scaled down, may differ from its input until `auto` takes it for a repair.
 
-The embedded model leaves 0.5 to 1.5 of clean inputs, and 1 to 15 of pictures as they are found on the web.
+The embedded model leaves 0.3 to 2 of clean inputs, and 1 to 11 of pictures as they are found on the web.
 """
 DEVICES = ("auto", "cuda", "mps", "cpu")
 DTYPES = ("auto", "float32", "bfloat16", "float16")

@@ -182,11 +182,8 @@ def _check_embedded(recipe: EmbeddedRecipe) -> None:
     _require(2**recipe.levels == recipe.scale, "levels", "must make latents at the size of the low-resolution picture (2^levels = scale)")
     _require(recipe.unet_class in UNET_CLASSES, "unet_class", f"must be one of {', '.join(UNET_CLASSES)}")
     _require(recipe.negative_sigma >= 0, "negative_sigma", "must not be negative")
-    for name in ("tip", "poor_tip"):
-        tip = getattr(recipe, name)
-        _require(
-            (tip is None and name == "poor_tip") or (tip is not None and SMALLEST_TIP <= tip <= 1), name, f"must lie between {SMALLEST_TIP} and 1"
-        )
+    _require(SMALLEST_TIP <= recipe.tip <= 1, "tip", f"must lie between {SMALLEST_TIP} and 1")
+    _require(recipe.poor_tip is None or SMALLEST_TIP <= recipe.poor_tip <= 1, "poor_tip", f"must lie between {SMALLEST_TIP} and 1, or be null")
     _require(recipe.poor_weight > 0, "poor_weight", "must be above 0")
     for name in ("overshoot_weight", "poor_overshoot_weight"):
         _require(getattr(recipe, name) >= 1, name, "must be at least 1")

@@ -75,7 +75,7 @@ def refuse_another_run(recipe: Recipe, processes: int, held_out: Sequence[str], 
         raise UserError(f"The run was started with {state['processes']} process(es), which decide its batches; resume it with as many.")
     if state.get("held_out", held_out) != list(held_out):
         raise UserError("Other pictures than before would be kept out of training; resume the run with the pictures it was started with.")
-    defaults = asdict(type(recipe)())  # of keys that the run's recipe did not know yet, as it did what they now leave as it was
+    defaults = asdict(type(recipe)())  # what a run did whose recipe did not have the key yet
     for key, value in asdict(recipe).items():
         before = state["recipe"].get(key, defaults[key])
         if key not in MAY_CHANGE and value != before:

@@ -132,25 +132,32 @@ def test_some_varied_draws_are_sharp_and_all_soft_ones_are_blurred():
     assert {how.kernel for how in draws["varied"]} == set(KERNELS) - {"nearest"}
 
 
-def test_half_of_the_found_draws_have_stair_steps_and_most_of_those_are_not_blurred():
+def test_found_draws_have_stair_steps_and_most_of_those_are_not_blurred():
     rng = np.random.default_rng(0)
     draws = [draw_degradation(rng, 4, 0.0, "found") for _ in range(400)]
     nearest = [how for how in draws if "nearest" in (how.kernel, how.detour_kernel)]
-    assert 70 < len(nearest) < 130
+    assert 50 < len(nearest) < 100
     assert 0.6 < np.mean([how.blur_sigma == (0, 0) for how in nearest]) < 0.95
     before = [how for how in draws if how.detour_kernel != "bicubic" or how.detour_jpeg is not None]
-    assert 80 < len(before) < 180 and all(1 <= 4 * how.detour <= 2 for how in before)
+    assert 60 < len(before) < 140 and all(1 <= 4 * how.detour <= 2 for how in before)
     assert 0.5 < np.mean([how.detour_jpeg is not None for how in before]) < 0.9
-    assert np.mean([how.noise_sd < 3 / 255 for how in draws]) > 0.7
+    assert 0.6 < np.mean([how.noise_sd < 3 / 255 for how in draws]) < 0.75
 
 
-def test_a_fifth_of_the_found_draws_come_from_a_bayer_sensor_and_a_fifth_are_smoothed():
+def test_found_draws_come_from_a_bayer_sensor_are_smoothed_or_plainly_soft():
     rng = np.random.default_rng(0)
     draws = [draw_degradation(rng, 4, 0.0, "found") for _ in range(400)]
     assert {how.demosaicing for how in draws} == {None, *DEMOSAICINGS}
-    assert 50 < sum(how.demosaicing is not None for how in draws) < 110
-    assert 50 < sum(how.smoothing > 0 for how in draws) < 110
+    assert 35 < sum(how.demosaicing is not None for how in draws) < 85
+    assert 35 < sum(how.smoothing > 0 for how in draws) < 85
     assert 0.02 < max(how.smoothing for how in draws) < 0.12
+    softs = [how for how in draws if how == _soft_part(how)]
+    assert 75 < len(softs) < 125
+
+
+def _soft_part(how):
+    names = ("blur_sigma", "blur_angle", "detour", "noise_sd", "jpeg_quality")
+    return Degradation(**{name: getattr(how, name) for name in names})
 
 
 @pytest.mark.parametrize("how", DEMOSAICINGS)

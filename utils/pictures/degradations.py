@@ -124,11 +124,13 @@ def _draw_varied(rng: np.random.Generator, factor: int) -> Degradation:
 
 
 def _draw_found(rng: np.random.Generator, factor: int) -> Degradation:
-    """As varied, but half of them with stair-steps, of their own reduction or of an earlier one, and most of those not smoothed before it.
+    """A quarter are soft, the others varied, half of them with stair-steps, of their own reduction or an earlier one, most not smoothed before it.
 
     What was reduced before was mostly a JPEG too, whose blocks were of another size. Noise is weak in most, because reduction averages it. A model
     that has seen few such pictures makes crisp waves and teeth of stair-steps, nets of what JPEG leaves, and wax of what it takes for noise.
     """
+    if rng.random() < 0.25:
+        return _draw_soft(rng, factor)
     found = replace(_draw_varied(rng, factor), noise_sd=10 / 255 * rng.random() ** 2 if rng.random() < 0.5 else 0.0)
     found = replace(
         found,

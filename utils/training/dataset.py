@@ -20,6 +20,8 @@ from utils.training.recipe import EmbeddedRecipe, Recipe
 
 MARGIN = 32
 """High-resolution pixels around a crop that are degraded with it, so that its border looks like any other place in a picture."""
+FAINT_NOISE = 3 / 255
+"""Standard deviation, in [0,1] units, below which softness may be the subject's own; an input with more is one whose blur is to be undone."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,12 @@ class TrainingBatches(Dataset[Batch]):
         """A low-resolution crop, its target, its class label, and whether it is a poor one."""
         recipe = self.recipe
         window = cut_window(self.photos[int(rng.integers(len(self.photos)))], recipe.crop + 2 * MARGIN, rng, recipe.smallest_size)
-        if recipe.defocus_share and rng.random() < recipe.defocus_share:  # for a share of 0 nothing is drawn
-            sigma = rng.uniform(0, recipe.defocus_sigma)
-            window = blur(window, gaussian_kernel((sigma, sigma)))
         # The crop does not sit in the middle of the window, so that JPEG's blocks fall anywhere.
         top, left = recipe.scale * rng.integers(MARGIN // 2 // recipe.scale, 3 * MARGIN // 2 // recipe.scale + 1, size=2)
         how = draw_degradation(rng, recipe.scale, recipe.clean_share, recipe.degradations)
+        if how.noise_sd < FAINT_NOISE and recipe.defocus_share and rng.random() < recipe.defocus_share:
+            sigma = rng.uniform(0, recipe.defocus_sigma)
+            window = blur(window, gaussian_kernel((sigma, sigma)))
         lq = degrade(window, how, rng)
         target, label = self._target(window, rng)
         lq = crop(lq, top // recipe.scale, left // recipe.scale, recipe.crop // recipe.scale)

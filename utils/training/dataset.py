@@ -101,7 +101,7 @@ class TrainingBatches(Dataset[Batch]):
         # The crop does not sit in the middle of the window, so that JPEG's blocks fall anywhere.
         top, left = recipe.scale * rng.integers(MARGIN // 2 // recipe.scale, 3 * MARGIN // 2 // recipe.scale + 1, size=2)
         how = draw_degradation(rng, recipe.scale, recipe.clean_share, recipe.degradations)
-        if how.noise_sd < FAINT_NOISE and recipe.defocus_share and rng.random() < recipe.defocus_share:
+        if how.noise_sd < FAINT_NOISE and recipe.defocus_share and rng.random() < recipe.defocus_share:  # for a share of 0 nothing is drawn
             sigma = rng.uniform(0, recipe.defocus_sigma)
             window = blur(window, gaussian_kernel((sigma, sigma)))
         lq = degrade(window, how, rng)

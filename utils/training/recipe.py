@@ -32,7 +32,7 @@ class Recipe:
     batch: int = 32  # of each process
     crop: int = 64
     smallest_size: float = 1.0  # photos are reduced to a random size between this and 1 before a crop is cut from them; 1 leaves them as they are
-    defocus_share: float = 0.0  # of the samples with at most faint noise: out of focus, and so are their targets, so that not all softness is a loss
+    defocus_share: float = 0.0  # of the samples whose noise is faint: out of focus, and so are their targets, so that not all softness is a loss
     defocus_sigma: float = 2.4  # pixels of the crop; each sample's is drawn evenly between 0 and this
     scale: int = 4
     clean_share: float = 0.5  # of the low-resolution crops: bicubic reduction and nothing else

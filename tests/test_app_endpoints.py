@@ -292,17 +292,22 @@ def test_a_run_that_waits_tells_its_place_and_one_that_is_cancelled_stops(served
     other.close()
 
 
+def files_of_sessions(page_files: Path) -> set[str]:
+    """What lies in the folders of all sessions; those of earlier clients may vanish while they are searched, which `Path.glob` raises for."""
+    return set(glob.glob("session-*/*", root_dir=page_files))
+
+
 def test_nothing_is_kept_of_a_batch_that_is_cancelled_although_its_client_stays(client, served, picture, page_files):
     _, shared = served
     OrderedSampler.gate.clear()
-    before = set(page_files.glob("session-*/*"))
+    before = files_of_sessions(page_files)
     job = client.submit([handle_file(picture)], api_name="/upscale_batch")
     wait_until(lambda: OrderedSampler.seeds)
-    assert set(page_files.glob("session-*/*")) - before  # of which those of earlier clients may vanish meanwhile
+    assert files_of_sessions(page_files) - before
     job.cancel()
     OrderedSampler.gate.set()
     wait_until(lambda: not shared._turns._line)
-    wait_until(lambda: set(page_files.glob("session-*/*")) <= before)
+    wait_until(lambda: files_of_sessions(page_files) <= before)
 
 
 def test_results_of_one_session_are_nothing_another_can_find_and_go_with_it(served, page_files, tmp_path):
@@ -312,7 +317,7 @@ def test_results_of_one_session_are_nothing_another_can_find_and_go_with_it(serv
     owner, stranger = Client(address, **PATIENT), Client(address, **PATIENT)
     owner.predict(handle_file(mine), api_name="/upscale")
     stranger.predict(handle_file(mine.rename(tmp_path / "other.png")), overlap=0.0, api_name="/plan")
-    (kept,) = page_files.glob("session-*/*/mine only.png")
+    (kept,) = map(page_files.joinpath, glob.glob("session-*/*/mine only.png", root_dir=page_files))
     assert all(len(part.removeprefix("session-")) == 32 for part in kept.relative_to(page_files).parts[:2])
     for folder in (page_files, kept.parent.parent, kept.parent):
         with pytest.raises(urllib.error.HTTPError, match="403"):

@@ -132,9 +132,14 @@ def answer_to(button: Any) -> Any:
     )
 
 
+def found_in(folder: Path, pattern: str) -> list[str]:
+    """The names under `folder` that match; unlike with `Path.glob`, a folder that vanishes while it is searched holds none."""
+    return glob.glob(pattern, root_dir=folder, recursive=True)
+
+
 def still_there(folder: Path, pattern: str) -> list[str]:
-    """The names under `folder` that match and are still there after ten seconds; a folder that vanishes while it is searched holds none."""
+    """The names anywhere under `folder` that match and are still there after ten seconds."""
     deadline = time.monotonic() + 10
-    while (left := glob.glob(f"**/{pattern}", root_dir=folder, recursive=True)) and time.monotonic() < deadline:
+    while (left := found_in(folder, f"**/{pattern}")) and time.monotonic() < deadline:
         time.sleep(0.1)
     return left

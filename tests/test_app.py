@@ -1,6 +1,5 @@
 """The web page, in a real browser."""
 
-import glob
 import io
 import json
 import os
@@ -21,7 +20,7 @@ from playwright.sync_api import Locator, Page, expect
 
 import app
 from sampler_invsr import InvSamplerSR
-from tests.conftest import PROJECT, still_there
+from tests.conftest import PROJECT, found_in, still_there
 from utils.pictures.picture import Picture
 from utils.pictures.provenance import read_settings
 from utils.pictures.writing import save
@@ -611,8 +610,7 @@ def test_what_a_session_uploaded_and_made_is_deleted_when_it_ends(open_page, pag
     expect(open_page.locator("#about")).to_contain_text("280 × 256")
     open_page.get_by_role("button", name="Process").click()
     expect(open_page.locator("#status")).to_contain_text("Done in", timeout=SLOWEST)
-    kept = glob.glob("**/leaving*", root_dir=page_files, recursive=True)  # Path.rglob raises where folders of earlier visitors vanish
-    assert sorted(Path(name).name for name in kept) == ["leaving.png", "leaving_x4.png"]
+    assert sorted(Path(name).name for name in found_in(page_files, "**/leaving*")) == ["leaving.png", "leaving_x4.png"]
     open_page.close()
     assert still_there(page_files, "leaving*") == []
 

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import gc
-import glob
 import io
 import json
 import subprocess
@@ -29,7 +28,7 @@ from gradio_client.exceptions import AppError, AuthenticationError
 from PIL import Image
 
 from sampler_invsr import InvSamplerSR
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, found_in
 from utils.models.device import free_memory
 from utils.pictures.picture import Picture
 
@@ -292,22 +291,17 @@ def test_a_run_that_waits_tells_its_place_and_one_that_is_cancelled_stops(served
     other.close()
 
 
-def files_of_sessions(page_files: Path) -> set[str]:
-    """What lies in the folders of all sessions; those of earlier clients may vanish while they are searched, which `Path.glob` raises for."""
-    return set(glob.glob("session-*/*", root_dir=page_files))
-
-
 def test_nothing_is_kept_of_a_batch_that_is_cancelled_although_its_client_stays(client, served, picture, page_files):
     _, shared = served
     OrderedSampler.gate.clear()
-    before = files_of_sessions(page_files)
+    before = set(found_in(page_files, "session-*/*"))
     job = client.submit([handle_file(picture)], api_name="/upscale_batch")
     wait_until(lambda: OrderedSampler.seeds)
-    assert files_of_sessions(page_files) - before
+    assert set(found_in(page_files, "session-*/*")) - before
     job.cancel()
     OrderedSampler.gate.set()
     wait_until(lambda: not shared._turns._line)
-    wait_until(lambda: files_of_sessions(page_files) <= before)
+    wait_until(lambda: set(found_in(page_files, "session-*/*")) <= before)
 
 
 def test_results_of_one_session_are_nothing_another_can_find_and_go_with_it(served, page_files, tmp_path):
@@ -317,7 +311,7 @@ def test_results_of_one_session_are_nothing_another_can_find_and_go_with_it(serv
     owner, stranger = Client(address, **PATIENT), Client(address, **PATIENT)
     owner.predict(handle_file(mine), api_name="/upscale")
     stranger.predict(handle_file(mine.rename(tmp_path / "other.png")), overlap=0.0, api_name="/plan")
-    (kept,) = map(page_files.joinpath, glob.glob("session-*/*/mine only.png", root_dir=page_files))
+    (kept,) = map(page_files.joinpath, found_in(page_files, "session-*/*/mine only.png"))
     assert all(len(part.removeprefix("session-")) == 32 for part in kept.relative_to(page_files).parts[:2])
     for folder in (page_files, kept.parent.parent, kept.parent):
         with pytest.raises(urllib.error.HTTPError, match="403"):
@@ -326,7 +320,7 @@ def test_results_of_one_session_are_nothing_another_can_find_and_go_with_it(serv
     time.sleep(0.5)
     assert kept.exists()
     owner.close()
-    wait_until(lambda: not glob.glob("**/mine only.png", root_dir=page_files, recursive=True))  # which folders may vanish from meanwhile
+    wait_until(lambda: not found_in(page_files, "**/mine only.png"))
 
 
 def served_in_order(served, folder: Path, clients: int, rounds: int, side: int = 24) -> list[tuple[tuple[str, Any, list[str]], int]]:

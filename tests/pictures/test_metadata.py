@@ -98,6 +98,14 @@ def test_xmp_goes_with_the_picture_and_its_orientation_is_reset(tmp_path, suffix
     assert again.xmp == picture.xmp and again.size == picture.size
 
 
+def test_xmp_within_exif_has_its_orientation_reset(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x02BC] = 6, XMP
+    kept = Image.Exif()
+    kept.load(load(written(tmp_path / "photo.jpg", Image.fromarray(smooth()), exif=exif), ENOUGH, 4).exif)
+    assert kept[0x0112] == 1 and kept[0x02BC] == XMP.replace(b'Orientation="6"', b'Orientation="1"')
+
+
 @pytest.mark.parametrize("packet", [b"\xff\xfe not text", b"a\0b" * 5, b"x" * (2**20 + 1)])
 def test_xmp_that_is_no_text_is_dropped_with_a_note(tmp_path, packet):
     path = written(tmp_path / "photo.webp", Image.fromarray(smooth()), xmp=packet)

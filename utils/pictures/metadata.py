@@ -15,6 +15,8 @@ EXIF_BLOCK = 0x8769
 BLOCKS = (EXIF_BLOCK, 0x8825)
 """Tags whose values are tags again; the second with the place."""
 USER_COMMENT = 0x9286
+XMP = 0x02BC
+"""The tag of an XMP packet in a TIFF; some programs write one into EXIF, too."""
 _RESOLUTION = (0x011A, 0x011B, 0x0128)  # horizontal, vertical, unit
 # What describes the pixels of the file, not the picture: sizes of both blocks, and the resolution, which `Picture.dpi` carries.
 _OF_THE_FILE = {0x0100, 0x0101, *_RESOLUTION}
@@ -54,6 +56,8 @@ def kept_exif(exif: Image.Exif, from_tiff: bool) -> bytes | None:
             del block[tag]
     if ORIENTATION in upright:
         upright[ORIENTATION] = 1
+    if isinstance(upright.get(XMP), bytes):
+        upright[XMP] = _turned_upright(upright[XMP])
     return upright.tobytes().removeprefix(b"Exif\0\0")
 
 
@@ -65,6 +69,10 @@ def kept_xmp(packet: Any) -> bytes | None:
     if len(packet) > _LARGEST_XMP or b"\0" in packet:
         raise ValueError("not an XMP packet")
     packet.decode("utf-8")
+    return _turned_upright(packet)
+
+
+def _turned_upright(packet: bytes) -> bytes:
     return _XMP_ORIENTATION.sub(rb"\g<1>1", packet)
 
 

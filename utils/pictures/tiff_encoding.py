@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from utils.pictures.metadata import BLOCKS, EXIF_BLOCK, TIFF_DESCRIPTION, Dpi
+from utils.pictures.metadata import BLOCKS, EXIF_BLOCK, TIFF_DESCRIPTION, XMP, Dpi
 from utils.pictures.stored_pixels import StoredPixels
 from utils.pictures.temporary_files import errors_explained
 from utils.planning.errors import UserError
@@ -45,8 +45,8 @@ def write(stream: IO[bytes], pixels: StoredPixels, icc: bytes | None, exif: Imag
         if dpi:
             tags[282], tags[283], tags[296] = *dpi, 2  # pixels per inch
         if xmp:
-            tags.tagtype[700] = 1  # bytes
-            tags[700] = xmp
+            tags.tagtype[XMP] = 1  # bytes
+            tags[XMP] = xmp
         if icc:
             tags.tagtype[34675] = 7  # undefined
             tags[34675] = icc

@@ -8,13 +8,13 @@ import tifffile
 from PIL import Image
 
 from utils.pictures.decoding import Pixels, described, finished, kept_xmp
-from utils.pictures.metadata import BLOCKS
+from utils.pictures.metadata import BLOCKS, XMP
 from utils.pictures.picture import Picture
 from utils.pictures.unreadable import Unreadable
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else it reports damage on stderr
 
-_XMP, _ICC = 700, 34675
+_ICC = 34675
 _GREY, _RGB, _CMYK = 1, 2, 5  # photometric interpretations
 _INVERTED_GREY = 0
 _COLOURS = {_INVERTED_GREY: 1, _GREY: 1, _RGB: 3, _CMYK: 4}
@@ -49,7 +49,7 @@ class WideTiff:
         pixels = self._pixels()
         exif, dpi, orientation = described("TIFF", {}, self.exif, notes)
         icc = self._page.tags.valueof(_ICC)
-        return finished(pixels, icc, exif, kept_xmp(self._page.tags.valueof(_XMP), notes), dpi, orientation, notes)
+        return finished(pixels, icc, exif, kept_xmp(self._page.tags.valueof(XMP), notes), dpi, orientation, notes)
 
     def _pixels(self) -> Pixels:
         page, photometric = self._page, int(self._page.photometric)

@@ -36,8 +36,9 @@ SCALE = 4
 SIDE = 4096  # of the picture that memory is measured with
 EXPOSURE, CAST = 0.9, (0.04, 0.0, -0.04)  # what brightness is multiplied with, and what is added to red, green and blue
 
-OFF = {"color_fix": "none", "fusion": "none", "consistency": 0.0, "fidelity": 0.0, "enhancement": 0.0}
-AS_MADE = {name: OFF[name] for name in ("color_fix", "consistency")}  # settings that leave what the networks made as it is; the others are off
+OFF = {"color_fix": "none", "fusion": "none", "consistency": 0.0, "restraint": 0.0, "fidelity": 0.0, "enhancement": 0.0}
+AS_MADE = {name: OFF[name] for name in ("color_fix", "consistency", "restraint")}
+"""Settings that leave what the networks made as it is; the other stages are off."""
 FIXES: dict[str, dict[str, Any]] = {
     "all off": {},
     **{f"color_fix {name}": {"color_fix": name} for name in ("ycbcr", "wavelet", "histogram", "adain")},
@@ -49,6 +50,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     for method in ("weighted", "max")
 }
 OTHERS |= {f"consistency {strength:g}": {"consistency": strength} for strength in (0.25, 0.5, 1.0)}
+OTHERS["restraint 1"] = {"restraint": 1.0}
 OTHERS |= {f"fidelity {strength:g}": {"fidelity": strength} for strength in (0.25, 0.5, 0.75, 1.0)}
 OTHERS |= {f"enhancement {strength:g}": {"enhancement": strength} for strength in (0.15, 0.3, 1.0)}
 OTHERS["consistency 1, then enhancement 0.3"] = {"consistency": 1.0, "enhancement": 0.3}
@@ -70,7 +72,7 @@ INPUTS: dict[str, dict[str, Any]] = {
     "clean": {},
     "blur 1.5": {"blur_sigma": (6.0, 6.0)},
     "noise 15": {"noise_sd": 15 / 255},
-    "JPEG 40": {"jpeg_quality": 40},
+    **{f"JPEG {quality}": {"jpeg_quality": quality} for quality in (95, 40)},
 }
 """What is done to the inputs beside their reduction, for the tables `consistency` and `adaptive`: fields of `Degradation`, the blur in pixels of the
 original."""
@@ -83,6 +85,9 @@ ADAPTIVE_ROWS: dict[str, dict[str, Any]] = {
     "consistency 0": {"consistency": 0.0},
     "consistency 0.25": {"consistency": 0.25},
     "consistency 1": {"consistency": 1.0},
+    "as shipped, with restraint auto": {"restraint": "auto"},
+    "restraint 0": {"restraint": 0.0},
+    "restraint 1": {"restraint": 1.0},
 }
 """What is switched on, by the names of the settings."""
 
@@ -155,7 +160,7 @@ def _bytes_per_pixel(changes: dict[str, Any]) -> float:
     def grown(side: int) -> float:
         lq, candidate, canvas = torch.rand(1, 3, side // SCALE, side // SCALE), torch.rand(1, 3, side, side), torch.rand(1, 3, side, side)
         spec = ModelSpec("random", SCALE, latent_factor=SCALE, latent_channels=48, lq_multiple=16, timesteps=(1, 1000), has_text=False)
-        plan = replace(make_plan((side // SCALE, side // SCALE), Settings(consistency=0.0), spec), **(OFF | changes))
+        plan = replace(make_plan((side // SCALE, side // SCALE), Settings(consistency=0.0, restraint=0.0), spec), **(OFF | changes))
         before = peak_megabytes()
         run_stages(canvas, StageContext(lq, plan, (candidate,)))
         return (peak_megabytes() - before) * 1e6 / side**2
@@ -252,7 +257,8 @@ def _decided(plan: Plan, settings: dict[str, Any]) -> float:
         return len(plan.timesteps)
     if "adaptive_guidance" in settings:
         return plan.cfg_scale
-    return plan.consistency if "consistency" in settings else plan.enhancement
+    strengths = {"consistency": plan.consistency, "restraint": plan.restraint}
+    return next((strength for name, strength in strengths.items() if name in settings), plan.enhancement)
 
 
 @lru_cache(maxsize=1)

@@ -41,6 +41,7 @@ def tiny_config() -> dict[str, Any]:
         "basesr": {"chopping": {"pch_size": 64}},
         "color_fix": "none",
         "consistency": 0.0,
+        "restraint": 0.0,
         "device": "cpu",
         "dtype": "float32",
     }

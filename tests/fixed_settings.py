@@ -9,4 +9,4 @@ from utils.planning.settings import Settings
 
 def fixed_settings(config: Mapping[str, Any] | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
     """As `make_settings`, but nothing is decided by what is in a picture, unless the config asks for it."""
-    return make_settings({"consistency": 0.25, **(config or {})}, overrides)
+    return make_settings({"consistency": 0.25, "restraint": 0.0, **(config or {})}, overrides)

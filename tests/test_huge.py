@@ -56,7 +56,7 @@ SHAPES = {
     "one row": lambda photo: photo[:1],
 }
 CHOICES = {
-    "as shipped": {"color_fix": Settings().color_fix, "consistency": Settings().consistency},
+    "as shipped": {"color_fix": Settings().color_fix, "consistency": Settings().consistency, "restraint": 1.0},
     "attention": {"attention_blending": True, "color_fix": "histogram"},
     "regions": {"smart_chopping": True, "attention_blending": True, "color_fix": "hybrid"},
     "two seeds": {"attention_fusion": True, "fusion_candidates": "seeds", "color_fix": "adain", "consistency": 0.5},

@@ -30,7 +30,8 @@ MAP = ComplexityMap(np.zeros((13, 13)), 16)
     ],
 )
 def test_what_was_measured_is_said_in_words_and_figures(measures, words):
-    assert words in detected(ImageStats(*measures, MAP))
+    complexity, noise, blur = measures
+    assert words in detected(ImageStats(complexity, noise, 0.0, blur, MAP))
 
 
 def test_a_run_that_does_not_fit_is_warned_of_and_one_that_does_is_not(monkeypatch):
@@ -59,7 +60,7 @@ def test_what_a_file_was_is_said():
 
 def test_why_shows_reasons_timings_and_the_tiles():
     plan = make_plan((200, 200), fixed_settings(), SPEC)
-    uri = plan_picture_uri(plan, ImageStats(0.5, 1.0, 1.0, MAP), Picture(np.zeros((200, 200, 3), np.uint8)))
+    uri = plan_picture_uri(plan, ImageStats(0.5, 1.0, 0.0, 1.0, MAP), Picture(np.zeros((200, 200, 3), np.uint8)))
     said = why(plan, uri, {"Networks": 1.25})
     assert uri.startswith("data:image/jpeg") and uri in said
     assert "1.25 s" in said and all(reason.split(":")[0] in said for reason in plan.reasons)

@@ -65,7 +65,7 @@ def test_a_part_is_planned_as_the_whole_but_for_its_tiles(shared, picture):
     settings, stats = make_settings(asked), shared.get().measure(picture)
     whole = make_plan((150, 320), settings, exact, stats)
     part = make_plan((128, 128), with_overrides(settings, _for_a_part(whole, exact)), exact, stats)
-    for name in ("timesteps", "cfg_scale", "consistency", "consistency_tolerance", "enhancement"):
+    for name in ("timesteps", "cfg_scale", "consistency", "consistency_tolerance", "restraint", "enhancement"):
         assert getattr(part, name) == getattr(whole, name), name
     assert whole.consistency_tolerance and whole.enhancement > 0
 

@@ -52,7 +52,7 @@ def shown(form: SettingsForm, **changed: Any) -> set[str]:
         {"consistency": "auto", "fidelity": 0.33, "smart_chopping": True, "min_overlap": 0.1, "overlap": 0.7, "extra_bs": 2},
         {"edge_enhancement": True, "adaptive_enhancement": True, "enhancement_strength": 0.9, "prompt": "a cat", "negative_prompt": None},
         {"sf": 2.5, "longest_side": 1000},
-        {"consistency": 0.4, "self_ensemble": 3},
+        {"consistency": 0.4, "restraint": 0.7, "self_ensemble": 3},
         {"hybrid_mode": "seed", "fusion_candidates": "seeds", "guidance_max": 5.0},
     ],
 )
@@ -64,7 +64,7 @@ def test_a_form_that_was_not_touched_gives_the_settings_it_was_made_from(config)
 
 def test_everything_offered_is_there_with_its_label_range_choices_and_help():
     found = widgets(form_of(make_settings()))
-    assert set(found) == {*OFFERED, "consistency-auto"}
+    assert set(found) == {*OFFERED, "consistency-auto", "restraint-auto"}
     assert all(found[name].label == OPTIONS[name]["label"] and found[name].info for name in OFFERED)
     assert [choice[1] for choice in found["color_fix"].choices] == list(COLOR_FIXES)
     assert (found["cfg_scale"].minimum, found["cfg_scale"].maximum) == (1, 20)
@@ -114,6 +114,7 @@ def test_more_steps_than_are_offered_can_come_from_a_settings_file():
         ({"attention_fusion": True}, {"fusion_method", "fusion_candidates"}, set()),
         ({"edge_enhancement": True}, {"enhancement_strength", "adaptive_enhancement"}, set()),
         ({"consistency_auto": False}, {"consistency"}, set()),
+        ({"restraint_auto": False}, {"restraint"}, set()),
     ],
 )
 def test_options_appear_where_they_matter(changed, appear, vanish):

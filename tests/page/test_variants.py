@@ -16,7 +16,7 @@ def test_only_what_differs_and_is_not_as_by_default_is_said():
 def test_presets_are_told_apart():
     words = differences([with_overrides(make_settings(), preset_values(name)) for name in ("Faithful", "Balanced", "Creative")])
     assert words[:2] == ["Fidelity 0.5", "As by default"]
-    assert words[2] == "Adaptive scheduler, adaptive guidance, consistency 0, edge enhancement, adaptive enhancement"
+    assert words[2] == "Adaptive scheduler, adaptive guidance, consistency 0, restraint 0, edge enhancement, adaptive enhancement"
 
 
 @pytest.mark.parametrize(

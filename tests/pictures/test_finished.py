@@ -51,7 +51,7 @@ def banded(canvas, candidate, lq, plan, rows):
 
 
 def chosen(**changes):
-    return {"color_fix": "none", "fusion": "none", "consistency": 0.0, "fidelity": 0.0, "enhancement": 0.0} | changes
+    return {"color_fix": "none", "fusion": "none", "consistency": 0.0, "restraint": 0.0, "fidelity": 0.0, "enhancement": 0.0} | changes
 
 
 STRENGTHS = st.sampled_from([0.0, 0.4, 1.0])
@@ -62,6 +62,7 @@ CHOICES = st.builds(
     fusion=st.sampled_from(["none", *FUSION_METHODS]),
     fusion_candidates=st.sampled_from(FUSION_CANDIDATES),
     consistency=STRENGTHS,
+    restraint=STRENGTHS,
     consistency_tolerance=st.sampled_from([None, 5.0, 30.0]),
     fidelity=STRENGTHS,
     enhancement=STRENGTHS,
@@ -85,7 +86,7 @@ def test_stretches_of_a_few_rows_do_not_show(changes, h, rows, batch):
 SINGLE = [
     *({"color_fix": name, "hybrid_mode": mode} for name in COLOR_FIXES for mode in (HYBRID_MODES if name == "hybrid" else ["adaptive"])),
     *({"fusion": method, "fusion_candidates": kind, "color_fix": "wavelet"} for method in FUSION_METHODS for kind in FUSION_CANDIDATES),
-    *({name: 1.0} for name in ("consistency", "fidelity", "enhancement")),
+    *({name: 1.0} for name in ("consistency", "restraint", "fidelity", "enhancement")),
     {"consistency": 1.0, "consistency_tolerance": 20.0},
 ]
 

@@ -14,11 +14,20 @@ from utils.planning.plan import make_plan
 from utils.planning.settings import COLOR_FIXES, FUSION_CANDIDATES, FUSION_METHODS, HYBRID_MODES
 
 SPEC = ModelSpec(name="test", scale=4, latent_factor=8, latent_channels=4, lq_multiple=16, timesteps=(1, 1000), has_text=True)
-OFF = {"color_fix": "none", "fusion": "none", "consistency": 0.0, "consistency_tolerance": None, "fidelity": 0.0, "enhancement": 0.0}
+OFF = {
+    "color_fix": "none",
+    "fusion": "none",
+    "consistency": 0.0,
+    "consistency_tolerance": None,
+    "restraint": 0.0,
+    "fidelity": 0.0,
+    "enhancement": 0.0,
+}
 VARIANTS = {
     "color_fix": [{"color_fix": name} for name in COLOR_FIXES if name != "none"] + [{"color_fix": "hybrid", "hybrid_mode": x} for x in HYBRID_MODES],
     "fusion": [{"fusion": method, "fusion_candidates": kind} for method in FUSION_METHODS for kind in FUSION_CANDIDATES],
     "consistency": [{"consistency": 0.3}, {"consistency": 1.0}, {"consistency": 1.0, "consistency_tolerance": 5.0}],
+    "restraint": [{"restraint": 0.3}, {"restraint": 1.0}],
     "fidelity": [{"fidelity": 0.3}, {"fidelity": 1.0}],
     "enhancement": [{"enhancement": 0.3}, {"enhancement": 1.0}],
 }
@@ -52,7 +61,7 @@ def run(stage, lq, changes, canvas=None, candidate=None):
 
 
 def test_the_order():
-    assert list(STAGES) == ["color_fix", "fusion", "consistency", "fidelity", "enhancement"]
+    assert list(STAGES) == ["color_fix", "fusion", "consistency", "restraint", "fidelity", "enhancement"]
 
 
 def test_every_stage_is_tested():
@@ -69,7 +78,7 @@ def test_off_is_the_very_same_tensor(stage, dtype):
 
 @every_variant
 def test_on_changes_the_picture(stage, changes):
-    lq = noise(1, 3, 24, 32, seed=0)
+    lq = 0.4 + 0.2 * noise(1, 3, 24, 32, seed=0)  # or the invented detail would be faint beside it, with nothing to restrain
     assert (run(stage, lq, changes) - results_of(lq)[0]).abs().mean() > 1e-3
 
 

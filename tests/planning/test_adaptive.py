@@ -14,24 +14,28 @@ level = st.floats(0, 255)
 
 
 def stats(complexity=0.5, noise=0.0, blur=0.0):
-    return ImageStats(complexity, noise, blur, ComplexityMap(np.full((4, 4), complexity, np.float32), 16))
+    return ImageStats(complexity, noise, 0.0, blur, ComplexityMap(np.full((4, 4), complexity, np.float32), 16))
 
 
 def test_what_is_decided_by_the_picture_needs_its_statistics():
-    assert not needs_statistics(make_settings({"edge_enhancement": True, "attention_fusion": True, "consistency": 1, "attention_blending": True}))
+    assert not needs_statistics(
+        make_settings({"edge_enhancement": True, "attention_fusion": True, "consistency": 1, "restraint": 0, "attention_blending": True})
+    )
     for name in ("adaptive_scheduler", "adaptive_guidance", "smart_chopping", "adaptive_enhancement"):
-        assert needs_statistics(make_settings({"consistency": 1, name: True})), name
-    assert needs_statistics(make_settings({"consistency": "auto"})) and needs_statistics(Settings())
+        assert needs_statistics(make_settings({"consistency": 1, "restraint": 0, name: True})), name
+    assert all(needs_statistics(make_settings({"consistency": 1, "restraint": 0, name: "auto"})) for name in ("consistency", "restraint"))
+    assert needs_statistics(Settings())
 
 
 def test_the_extremes_of_adaptive_settings_need_no_statistics_and_leave_the_others_as_they_are():
-    adaptive = {"adaptive_scheduler": True, "adaptive_guidance": True, "smart_chopping": True, "adaptive_enhancement": True, "consistency": "auto"}
+    adaptive = {"adaptive_scheduler": True, "adaptive_guidance": True, "smart_chopping": True, "adaptive_enhancement": True}
     least, most = extremes(make_settings(adaptive | {"guidance_max": 3.0, "seed": 7}), 1, 220)
     assert not needs_statistics(least) and not needs_statistics(most)
     assert (least.timesteps, least.cfg_scale, least.basesr.chopping.overlap) == ((200,), 1.0, 0.25)
     assert (most.timesteps, most.cfg_scale, most.basesr.chopping.overlap) == (PUBLISHED[4], 3.0, 0.5)  # the fifth list is beyond the model
+    assert (least.restraint, most.restraint) == (0.0, 1.0)
     assert least.seed == most.seed == 7
-    fixed = make_settings({"timesteps": [300, 30], "cfg_scale": 2.0, "overlap": 0.1, "consistency": 0.5})
+    fixed = make_settings({"timesteps": [300, 30], "cfg_scale": 2.0, "overlap": 0.1, "consistency": 0.5, "restraint": 0.5})
     assert extremes(fixed, 1, 1000) == (fixed, fixed)
 
 

@@ -31,8 +31,8 @@ ADAPTIVE = {
 }
 
 
-def stats(h, w, complexity=0.5, noise=0.5, blur=2.0):
-    return ImageStats(complexity, noise, blur, ComplexityMap(np.full((-(-h // 16), -(-w // 16)), complexity, np.float32), 16))
+def stats(h, w, complexity=0.5, noise=0.5, compression=0.0, blur=2.0):
+    return ImageStats(complexity, noise, compression, blur, ComplexityMap(np.full((-(-h // 16), -(-w // 16)), complexity, np.float32), 16))
 
 
 def test_what_a_model_of_exact_latents_repairs_does_not_come_back():
@@ -90,10 +90,29 @@ def test_every_adaptive_decision_is_in_the_plan_with_its_reason():
         assert fact in words, fact
 
 
+def test_results_of_faintly_compressed_inputs_are_restrained_where_a_model_of_exact_latents_is_not_asked_to_sharpen():
+    exact = replace(SPEC, latent_factor=4, latent_channels=48)
+    cases = (
+        (exact, {}, 2.0, 1.0),
+        (exact, {}, 1.25, 0.5),
+        (exact, {}, 0.0, 0.0),
+        (exact, {}, 1.0, 0.0),
+        (exact, {}, 3.0, 0.5),
+        (exact, {}, 5.0, 0.0),
+        (exact, {"cfg_scale": 1.5}, 2.0, 0.0),
+        (SPEC, {}, 2.0, 0.0),
+        (SPEC, {"restraint": 0.3}, 0.0, 0.3),
+    )
+    for spec, settings, compression, expected in cases:
+        plan = make_plan((300, 300), make_settings(settings), spec, stats(300, 300, compression=compression))
+        assert plan.restraint == expected
+        assert ("estraint" in str(plan)) == (expected > 0)
+
+
 def test_what_is_off_is_off_and_needs_no_statistics():
-    settings = Settings(consistency=0.0)
+    settings = Settings(consistency=0.0, restraint=0.0)
     plan = make_plan((300, 300), settings, SPEC)
-    assert (plan.fusion, plan.extra_runs, plan.consistency, plan.fidelity, plan.enhancement) == ("none", (), 0, 0, 0)
+    assert (plan.fusion, plan.extra_runs, plan.consistency, plan.restraint, plan.fidelity, plan.enhancement) == ("none", (), 0, 0, 0, 0)
     assert (plan.complexity, plan.noise, plan.blur) == (None, None, None) and not plan.attention_blending
     assert make_plan((300, 300), settings, SPEC, stats(300, 300)).reasons == plan.reasons
     with pytest.raises(ValueError, match="measure"):

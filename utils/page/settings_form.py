@@ -25,6 +25,8 @@ _WIDEST_SLIDER = 100  # a range of more than that is typed
 _TYPES = {name: dict(leaves())[DOTTED_NAMES[name]].type for name in OFFERED}
 _AUTOMATIC = {name: f"{name}:{AUTO}" for name in OFFERED if _TYPES[name] == float | str}
 """Settings that are a number or "auto", with the name of the widget that decides which."""
+_BY_HAND = {"consistency": LEAST_CONSISTENCY, "restraint": 1.0}
+"""What they show at first once the picture is not to decide."""
 _ALWAYS_SHOWN = {"sf": "Not in use: “Longest side”, below, decides"}
 """Settings that stay in their place while they do not matter, with what is then said of them: many look for the scale, and wonder where it went."""
 _OF_THE_MODEL = ("pch_size", "timesteps")
@@ -290,7 +292,7 @@ def _shown_values(settings: Settings) -> dict[str, Any]:
     values = {name: value_of(settings, DOTTED_NAMES[name]) for name in OFFERED}
     for name, widget in _AUTOMATIC.items():
         values[widget] = values[name] == AUTO
-        values[name] = LEAST_CONSISTENCY if values[widget] else values[name]
+        values[name] = _BY_HAND[name] if values[widget] else values[name]
     return values | {"timesteps": len(settings.timesteps)}
 
 

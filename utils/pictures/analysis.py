@@ -94,8 +94,9 @@ def measure(rgb: np.ndarray) -> ImageStats:
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     score, where = complexity(grey)
     grain = noise_level(rgb)
-    noise = max(grain, jpeg_noise(rgb))  # not their sum: JPEG leaves of grain, and of texture taken for it, ever less
-    return ImageStats(complexity=score, noise=noise, blur=blur_width(grey, grain), complexity_map=where)
+    compression = jpeg_noise(rgb)
+    noise = max(grain, compression)  # not their sum: JPEG leaves of grain, and of texture taken for it, ever less
+    return ImageStats(complexity=score, noise=noise, compression=compression, blur=blur_width(grey, grain), complexity_map=where)
 
 
 def complexity(grey: np.ndarray) -> tuple[float, ComplexityMap]:

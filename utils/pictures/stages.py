@@ -12,6 +12,7 @@ from utils.pictures.color_fix import Fix, Regions, decided, reach_of_fixes
 from utils.pictures.consistency import AGREEMENT_RADIUS, CORRECTION_REACH, FAITHFUL_REACH, back_projected, blended_with_faithful
 from utils.pictures.enhancement import enhanced
 from utils.pictures.fusion import fused
+from utils.pictures.restraint import RESTRAINT_REACH, restrained
 from utils.pictures.rows import Rows, RowsInMemory
 from utils.planning.plan import Plan
 
@@ -115,6 +116,12 @@ def consistency(sr: torch.Tensor, context: StageContext) -> torch.Tensor:
 
 
 @in_float32
+def restraint(sr: torch.Tensor, context: StageContext) -> torch.Tensor:
+    """The result without what is drawn much sharper than its input can tell."""
+    return restrained(sr, context.lq, context.plan.restraint)
+
+
+@in_float32
 def fidelity(sr: torch.Tensor, context: StageContext) -> torch.Tensor:
     """Between what the networks made and what the input alone supports."""
     return blended_with_faithful(sr, context.lq, context.plan.fidelity)
@@ -130,6 +137,7 @@ STAGES: dict[str, Stage] = {
     "color_fix": color_fix,
     "fusion": fusion,
     "consistency": consistency,
+    "restraint": restraint,
     "fidelity": fidelity,
     "enhancement": enhancement,
 }
@@ -165,6 +173,8 @@ def _reach(plan: Plan) -> int:
         reach += ATTENTION_REACH + other.get(plan.fusion_candidates, 0)
     if plan.consistency > 0:
         reach += (CORRECTION_REACH + AGREEMENT_RADIUS) * plan.scale
+    if plan.restraint > 0:
+        reach += RESTRAINT_REACH * plan.scale
     if plan.fidelity > 0:
         reach = max(reach, FAITHFUL_REACH * plan.scale)
     return reach + (ATTENTION_REACH if plan.enhancement > 0 else 0)

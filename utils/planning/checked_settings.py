@@ -116,15 +116,16 @@ def parse_assignments(words: list[str]) -> dict[str, Any]:
 
 
 def _plain(values: dict[Any, Any]) -> dict[Any, Any]:
-    """Nested OmegaConf and numpy values as plain ones, null colour fix as "none", one timestep as a list, a whole consistency as a number."""
+    """Nested OmegaConf and numpy values as plain ones, null colour fix as "none", one timestep as a list, whole numbers as wide as their type."""
     plain: dict[Any, Any] = {name: _plain_value(value) for name, value in values.items()}
     _refuse_special_texts(plain)
     if plain.get("color_fix", "none") is None:
         plain["color_fix"] = "none"
     if isinstance(plain.get("timesteps"), int):
         plain["timesteps"] = [plain["timesteps"]]
-    if type(plain.get("consistency")) is int:  # OmegaConf takes the types of a union literally
-        plain["consistency"] = float(plain["consistency"])
+    for name in ("consistency", "restraint"):
+        if type(plain.get(name)) is int:  # OmegaConf takes the types of a union literally
+            plain[name] = float(plain[name])
     return plain
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from utils.planning.adaptive import adaptive_enhancement, adaptive_guidance, adaptive_timesteps, auto_consistency, needs_statistics
+from utils.planning.adaptive import adaptive_enhancement, adaptive_guidance, adaptive_timesteps, auto_consistency, auto_restraint, needs_statistics
 from utils.planning.errors import UserError
 from utils.planning.geometry import AxisPadding, Box, count_fixed_tiles, fixed_tiles, pad_axis
 from utils.planning.memory import CANVAS_BYTES, MOST_IN_MEMORY, gigabytes, memory_words, tiling_memory
@@ -39,8 +39,8 @@ class Plan:
     scale: what the networks magnify by, whatever is asked for; what they make, of `canvas_size`, is resized to `output_size` at the very end.
     origin: row and column of the padded input where the picture starts. patch: side of a tile. timesteps, seed: those of the run that gives
     the result. self_ensemble: views of each tile whose results are averaged. extra_runs: further runs, whose results are candidates of the
-    fusion. fusion: none, weighted or max. consistency, fidelity, enhancement: strengths in [0,1], 0 being off. consistency_tolerance: how far, in
-    units of 1/255, the result may be from the input before consistency lets it be; None lets nothing be. complexity, noise, blur: what was
+    fusion. fusion: none, weighted or max. consistency, restraint, fidelity, enhancement: strengths in [0,1], 0 being off. consistency_tolerance: how
+    far, in units of 1/255, the result may be from the input before consistency lets it be; None lets nothing be. complexity, noise, blur: what was
     measured of the picture, as in `ImageStats`, or None where no decision needed it. reasons: the decisions in words.
     """
 
@@ -65,6 +65,7 @@ class Plan:
     extra_runs: tuple[Run, ...]
     consistency: float
     consistency_tolerance: float | None
+    restraint: float
     fidelity: float
     enhancement: float
     seed: int
@@ -127,8 +128,19 @@ def make_plan(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec
     ensemble_words = _ensemble_words(settings)
     extra_runs, fusion_words = _fusion(settings, spec, timesteps)
     consistency, tolerance, consistency_words = _consistency(settings, spec, stats, cfg_scale)
+    restraint, restraint_words = _restraint(settings, spec, stats, cfg_scale)
     enhancement, enhancement_words = _enhancement(settings, stats)
-    reasons = [size_words, tile_words, step_words, guidance_words, ensemble_words, fusion_words, consistency_words, enhancement_words]
+    reasons = [
+        size_words,
+        tile_words,
+        step_words,
+        guidance_words,
+        ensemble_words,
+        fusion_words,
+        consistency_words,
+        restraint_words,
+        enhancement_words,
+    ]
     plan = Plan(
         model=spec.name,
         scale=spec.scale,
@@ -151,6 +163,7 @@ def make_plan(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec
         extra_runs=extra_runs,
         consistency=consistency,
         consistency_tolerance=tolerance,
+        restraint=restraint,
         fidelity=settings.fidelity,
         enhancement=enhancement,
         seed=settings.seed,
@@ -304,6 +317,17 @@ def _consistency(settings: Settings, spec: ModelSpec, stats: ImageStats | None, 
         return strength, CONSISTENCY_TOLERANCE * cfg_scale**2, [reason, *least, *words]
     strength = float(settings.consistency)
     return strength, None, [f"Consistency {strength:g}, as set.", *words] if strength > 0 else words
+
+
+def _restraint(settings: Settings, spec: ModelSpec, stats: ImageStats | None, cfg_scale: float) -> tuple[float, list[str]]:
+    if settings.restraint == AUTO:
+        # Other models are there to invent, and guidance is asked for to sharpen.
+        if not (stats and spec.is_exact and cfg_scale == 1):
+            return 0.0, []
+        strength, reason = auto_restraint(stats.compression)
+        return strength, [reason] if strength > 0 else []
+    strength = float(settings.restraint)
+    return strength, [f"Restraint {strength:g}, as set."] if strength > 0 else []
 
 
 def _enhancement(settings: Settings, stats: ImageStats | None) -> tuple[float, list[str]]:

@@ -20,7 +20,14 @@ PRESETS = {
     "Balanced": Preset("lets the model add detail, but none that the input contradicts", {}),
     "Creative": Preset(
         "lets it imagine, with guidance and sharper edges where the picture is detailed",
-        {"consistency": 0.0, "adaptive_scheduler": True, "adaptive_guidance": True, "edge_enhancement": True, "adaptive_enhancement": True},
+        {
+            "consistency": 0.0,
+            "restraint": 0.0,
+            "adaptive_scheduler": True,
+            "adaptive_guidance": True,
+            "edge_enhancement": True,
+            "adaptive_enhancement": True,
+        },
     ),
 }
 
@@ -33,6 +40,7 @@ DECIDED = (
     "guidance_max",
     "attention_fusion",
     "consistency",
+    "restraint",
     "fidelity",
     "edge_enhancement",
     "enhancement_strength",

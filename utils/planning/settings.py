@@ -279,6 +279,15 @@ class Settings:
         label="Consistency",
         section=FAITH,
     )
+    restraint: float | str = option(
+        AUTO,
+        "holds back what is drawn much sharper than the input shows; auto: with the embedded model, of faintly compressed inputs",
+        low=0.0,
+        high=1.0,
+        choices=(AUTO,),
+        label="Restraint",
+        section=FAITH,
+    )
     fidelity: float = option(
         0.0,
         "from what the model imagines (0) to what the input surely shows (1)",

@@ -17,11 +17,12 @@ class ComplexityMap:
 class ImageStats:
     """Measured once, over the whole unpadded picture.
 
-    complexity: 0 (flat) to 1. noise: standard deviation of grain and of JPEG's errors together, in units of 1/255. blur: standard deviation in pixels
-    of a Gaussian that would blur as much.
+    complexity: 0 (flat) to 1. noise: standard deviation of grain and of JPEG's errors together, compression: of the latter alone, in units of 1/255.
+    blur: standard deviation in pixels of a Gaussian that would blur as much.
     """
 
     complexity: float
     noise: float
+    compression: float
     blur: float
     complexity_map: ComplexityMap

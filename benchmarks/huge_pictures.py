@@ -21,9 +21,17 @@ sys.path.insert(0, str(PROJECT))
 
 SIDE = 4096  # of the input; the result has four times that
 CAST = 0.9  # so that there is something for a colour fix to do
-EVERYTHING = ["color_fix=hybrid", "attention_fusion=true", "fusion_candidates=color_fixes", "consistency=1", "fidelity=0.5", "edge_enhancement=true"]
+EVERYTHING = [
+    "color_fix=hybrid",
+    "attention_fusion=true",
+    "fusion_candidates=color_fixes",
+    "consistency=1",
+    "restraint=1",
+    "fidelity=0.5",
+    "edge_enhancement=true",
+]
 ROWS = {
-    "no stage": ("8 bits", ["color_fix=none", "consistency=0"]),
+    "no stage": ("8 bits", ["color_fix=none", "consistency=0", "restraint=0"]),
     **{f"colour fix {name}": ("8 bits", [f"color_fix={name}"]) for name in ("wavelet", "ycbcr", "histogram", "adain", "hybrid")},
     "all stages": ("8 bits", EVERYTHING),
     "fusion of two seeds": ("8 bits", ["attention_fusion=true", "fusion_candidates=seeds"]),

@@ -5,7 +5,7 @@ docs/stages.md, each below its heading there, of means over the pictures:
 shifted      the stages that are about colours, off and on, with colours and exposure of the results shifted on purpose
 plain        every stage, off and on, with the results as they are
 consistency  back-projection at none, a quarter, by the noise, `auto` and full, for clean and faulty inputs
-adaptive     what is decided by the picture against what is set, for clean, blurred, noisy and JPEG inputs
+adaptive     what is decided by the picture against what is set, for clean, blurred, noisy and JPEG inputs, fine and coarse
 memory       what the stages need beside the result of the networks, in bytes for each of its pixels; needs no DIR
 """
 
@@ -74,8 +74,8 @@ INPUTS: dict[str, dict[str, Any]] = {
     "noise 15": {"noise_sd": 15 / 255},
     **{f"JPEG {quality}": {"jpeg_quality": quality} for quality in (95, 40)},
 }
-"""What is done to the inputs beside their reduction, for the tables `consistency` and `adaptive`: fields of `Degradation`, the blur in pixels of the
-original."""
+"""What is done to the inputs of the table `adaptive` beside their reduction, and `FAULTY_INPUTS` to those of `consistency`: fields of `Degradation`,
+the blur in pixels of the original."""
 ADAPTIVE_ROWS: dict[str, dict[str, Any]] = {
     "as shipped, with consistency auto": {"consistency": "auto"},
     "adaptive scheduler": {"adaptive_scheduler": True},

@@ -56,11 +56,18 @@ SHAPES = {
     "one row": lambda photo: photo[:1],
 }
 CHOICES = {
-    "as shipped": {"color_fix": Settings().color_fix, "consistency": Settings().consistency, "restraint": 1.0},
+    "as shipped, restrained": {"color_fix": Settings().color_fix, "consistency": Settings().consistency, "restraint": 1.0},
     "attention": {"attention_blending": True, "color_fix": "histogram"},
     "regions": {"smart_chopping": True, "attention_blending": True, "color_fix": "hybrid"},
     "two seeds": {"attention_fusion": True, "fusion_candidates": "seeds", "color_fix": "adain", "consistency": 0.5},
-    "all stages": {"attention_fusion": True, "fusion_candidates": "color_fixes", "fidelity": 0.3, "edge_enhancement": True, "color_fix": "ycbcr"},
+    "all stages": {
+        "attention_fusion": True,
+        "fusion_candidates": "color_fixes",
+        "restraint": 0.5,
+        "fidelity": 0.3,
+        "edge_enhancement": True,
+        "color_fix": "ycbcr",
+    },
 }
 
 

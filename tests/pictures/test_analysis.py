@@ -219,6 +219,11 @@ def test_jpeg_is_measured_wherever_its_blocks_begin(photo, quality, corner):
     assert jpeg_noise(in_colour(poor_grey[top:, left:])) == pytest.approx(error, rel=0.5)
 
 
+def test_compression_is_told_from_grain(photo):
+    grainy, poor = measure(grain(photo, 5)), measure(compressed(photo, 75))
+    assert grainy.compression < 1 < grainy.noise and poor.compression > 1
+
+
 @pytest.mark.parametrize("quality", [75, 50, 30, 15])
 def test_jpeg_is_measured_beside_saturated_colours(quality):
     """There it goes beyond black and white in one channel, and is cut off, where the luma does not show it: a third was read once, or nothing."""

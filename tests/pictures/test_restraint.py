@@ -53,8 +53,10 @@ def test_it_is_held_back_where_it_is_drawn_and_not_far_from_there(lq):
     assert change.max() == 0
 
 
-def test_the_strength_is_the_part_of_the_way(lq):
-    sr = (enlarged(lq) + 0.1 * (noise(1, 3, 192, 240, seed=3) - 0.5)).clamp(0.1, 0.9)
+@pytest.mark.parametrize("scale", [1, 3, 4, 8])
+def test_the_strength_is_the_part_of_the_way(scale):
+    lq = noise(1, 3, 20, 24).round()  # black and white, of which the enlargement overshoots
+    sr = noise(1, 3, 20 * scale, 24 * scale, seed=3)
     full, part = restrained(sr, lq, 1.0), restrained(sr, lq, 0.4)
     torch.testing.assert_close(part, torch.lerp(sr, full, 0.4), atol=1e-5, rtol=0)
 

@@ -113,7 +113,7 @@ def test_what_is_off_is_off_and_needs_no_statistics():
     settings = Settings(consistency=0.0, restraint=0.0)
     plan = make_plan((300, 300), settings, SPEC)
     assert (plan.fusion, plan.extra_runs, plan.consistency, plan.restraint, plan.fidelity, plan.enhancement) == ("none", (), 0, 0, 0, 0)
-    assert (plan.complexity, plan.noise, plan.blur) == (None, None, None) and not plan.attention_blending
+    assert (plan.complexity, plan.noise, plan.compression, plan.blur) == (None, None, None, None) and not plan.attention_blending
     assert make_plan((300, 300), settings, SPEC, stats(300, 300)).reasons == plan.reasons
     with pytest.raises(ValueError, match="measure"):
         make_plan((300, 300), make_settings({"adaptive_guidance": True}), SPEC)

@@ -8,6 +8,8 @@ from utils.planning.checked_settings import make_settings, parse_assignments, wi
 from utils.planning.errors import UserError
 from utils.planning.settings import Settings, leaves
 
+BY_THE_PICTURE = ("consistency", "restraint")
+
 
 @pytest.mark.parametrize("preset", ["sample-tiny.yaml", "sample-sd-turbo.yaml"])
 def test_presets_are_valid_and_spell_out_every_setting(preset):
@@ -67,10 +69,8 @@ def test_overrides_leave_the_original_alone():
         ({"guidance_min": 3}, "guidance_min must not be above guidance_max, and 3 is above 2"),
         ({"color_fix": "Wavlet"}, "color_fix must be one of none, wavelet, ycbcr, histogram, hybrid, adain, not 'Wavlet'; did you mean 'wavelet'\\?"),
         ({"color_fix": "blue"}, "adain, not 'blue'\\."),
-        ({"consistency": "much"}, "consistency must be from 0 to 1 or auto, not 'much'"),
-        ({"consistency": 1.1}, "consistency must be from 0 to 1 or auto, not 1.1"),
-        ({"consistency": True}, "consistency must be a number or auto"),
-        ({"consistency": None}, "consistency must be a number or auto"),
+        *(({name: value}, f"{name} must be from 0 to 1 or auto, not {value!r}") for name in BY_THE_PICTURE for value in ("much", 1.1)),
+        *(({name: value}, f"{name} must be a number or auto") for name in BY_THE_PICTURE for value in (True, None)),
         ({"fidelity": 2}, "fidelity must be from 0 to"),
         ({"enhancement_strength": -0.1}, "enhancement_strength must be from 0 to"),
         ({"fusion_method": "mean"}, "fusion_method must be one of weighted, max"),
@@ -126,9 +126,10 @@ def test_a_value_that_is_replaced_does_no_harm_and_the_one_that_counts_is_named(
 
 
 @pytest.mark.parametrize(("given", "expected"), [("auto", "auto"), (1, 1.0), (0.5, 0.5), (np.float32(0.5), 0.5), (np.int64(1), 1.0)])
-def test_consistency_is_a_number_or_auto(given, expected):
-    settings = make_settings({}, {"consistency": given})
-    assert settings.consistency == expected and type(settings.consistency) is type(expected)
+@pytest.mark.parametrize("name", BY_THE_PICTURE)
+def test_what_the_picture_may_decide_is_a_number_or_auto(name, given, expected):
+    settings = make_settings({}, {name: given})
+    assert getattr(settings, name) == expected and type(getattr(settings, name)) is type(expected)
     assert make_settings(settings.to_dict()) == settings
 
 

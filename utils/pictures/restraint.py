@@ -16,7 +16,7 @@ Of a photograph of bare trees with little compression, viewers called twigs that
 GRAIN = 0.7 / 255
 """Detail that any result may have, so that flat areas are not held to none."""
 FINE = 0.25
-"""Standard deviation, in pixels of the input, of the Gaussian that fine detail is what is left by."""
+"""Standard deviation, in pixels of the input, of the Gaussian that is taken away to leave fine detail."""
 AROUND = 0.75
 """Standard deviation, in pixels of the input, of the Gaussian over which sharpness is a mean."""
 WIDTH = 3
@@ -29,7 +29,8 @@ def restrained(sr: torch.Tensor, lq: torch.Tensor, strength: float) -> torch.Ten
     """`sr` [B,3,H,W] in [0,1], `strength` (0 to 1) of the way to its restrained version, in [0,1]; `sr` itself for strength 0.
 
     That lies between the bicubic enlargement of the input `lq` [B,3,h,w] and `sr`, at the latter wherever that is at most `SHARPNESS_LIMIT` times as
-    sharp. A network that is sure of one twig and unsure of the next draws the one as with a pen and leaves the other soft, which no lens does.
+    sharp. Luma alone decides, and what was added goes with its fine detail, coarse or coloured. A network that is sure of one twig and unsure of the
+    next draws the one as with a pen and leaves the other soft, which no lens does.
     Sharpness is the root mean square, around a pixel, of the fine detail of luma. With p that of the enlargement, a that of what the networks added
     to it, and E the mean, the share s of the addition that stays is the largest in [0,1] with E(p + s a)^2 <= SHARPNESS_LIMIT^2 (E p^2 + GRAIN^2).
     """
@@ -43,7 +44,7 @@ def restrained(sr: torch.Tensor, lq: torch.Tensor, strength: float) -> torch.Ten
     result = torch.empty_like(sr)
     for k in range(3):  # one channel at a time, which takes a third of the memory
         one = slice(k, k + 1)
-        torch.lerp(bicubic_antialiased(lq[:, one], size), sr[:, one], kept, out=result[:, one]).clamp_(0, 1)
+        torch.lerp(bicubic_antialiased(lq[:, one], size).clamp_(0, 1), sr[:, one], kept, out=result[:, one]).clamp_(0, 1)
     return result
 
 

@@ -1,4 +1,4 @@
-"""What the statistics of a picture decide: timesteps, guidance, consistency and enhancement, each with its reason in words."""
+"""What the statistics of a picture decide: timesteps, guidance, consistency, restraint and enhancement, each with its reason in words."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def auto_restraint(compression: float) -> tuple[float, str]:
     it shows. With strong ones it is sure of little and sharpens no more than is right.
     """
     none, first, last, too_much = RESTRAINED_COMPRESSION
-    strength = max(0.0, min((compression - none) / (first - none), 1.0, (too_much - compression) / (too_much - last)))
+    strength = round(max(0.0, min((compression - none) / (first - none), 1.0, (too_much - compression) / (too_much - last))), 2)
     return strength, f"Compression sigma {compression:.1f}: restraint {strength:.2f}."
 
 

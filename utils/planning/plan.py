@@ -40,8 +40,8 @@ class Plan:
     origin: row and column of the padded input where the picture starts. patch: side of a tile. timesteps, seed: those of the run that gives
     the result. self_ensemble: views of each tile whose results are averaged. extra_runs: further runs, whose results are candidates of the
     fusion. fusion: none, weighted or max. consistency, restraint, fidelity, enhancement: strengths in [0,1], 0 being off. consistency_tolerance: how
-    far, in units of 1/255, the result may be from the input before consistency lets it be; None lets nothing be. complexity, noise, blur: what was
-    measured of the picture, as in `ImageStats`, or None where no decision needed it. reasons: the decisions in words.
+    far, in units of 1/255, the result may be from the input before consistency lets it be; None lets nothing be. complexity, noise, compression,
+    blur: what was measured of the picture, as in `ImageStats`, or None where no decision needed it. reasons: the decisions in words.
     """
 
     model: str
@@ -71,6 +71,7 @@ class Plan:
     seed: int
     complexity: float | None
     noise: float | None
+    compression: float | None
     blur: float | None
     reasons: tuple[str, ...]
 
@@ -169,6 +170,7 @@ def make_plan(picture_size: tuple[int, int], settings: Settings, spec: ModelSpec
         seed=settings.seed,
         complexity=stats.complexity if stats else None,
         noise=stats.noise if stats else None,
+        compression=stats.compression if stats else None,
         blur=stats.blur if stats else None,
         reasons=tuple(sentence for words in reasons for sentence in words),
     )

@@ -106,7 +106,7 @@ def test_presets_and_own_settings_are_seen_side_by_side_chosen_from_and_kept_as_
 
     figures = open_page.locator("#sheet figure")
     expect(figures).to_have_count(3)
-    for k, words in enumerate(("Before", "Fidelity 0.5, random seed 5", "Consistency 0, random seed 77")):
+    for k, words in enumerate(("Before", "Fidelity 0.5, random seed 5", "Consistency 0, restraint 0, random seed 77")):
         expect(figures.nth(k)).to_contain_text(words)
         assert fetched(open_page, "#sheet figure img", k).size == (512, 512)
     before = np.asarray(fetched(open_page, "#sheet figure img"))
@@ -142,7 +142,7 @@ def test_whole_pictures_are_zoomed_together_and_are_what_the_first_tab_makes(ope
     with open_page.expect_download() as event:
         open_page.locator("#compared-files a").first.click()
     assert event.value.suggested_filename == "small Faithful.png"
-    (row,) = InvSamplerSR(config | {"consistency": "auto", "fidelity": 0.5}).inference(small, tmp_path)
+    (row,) = InvSamplerSR(config | {"consistency": "auto", "restraint": "auto", "fidelity": 0.5}).inference(small, tmp_path)
     assert Path(event.value.path()).read_bytes() == row.output.read_bytes()
 
 

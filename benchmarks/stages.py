@@ -257,8 +257,9 @@ def _decided(plan: Plan, settings: dict[str, Any]) -> float:
         return len(plan.timesteps)
     if "adaptive_guidance" in settings:
         return plan.cfg_scale
-    strengths = {"consistency": plan.consistency, "restraint": plan.restraint}
-    return next((strength for name, strength in strengths.items() if name in settings), plan.enhancement)
+    if "restraint" in settings:
+        return plan.restraint
+    return plan.consistency if "consistency" in settings else plan.enhancement
 
 
 @lru_cache(maxsize=1)

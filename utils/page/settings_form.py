@@ -18,12 +18,25 @@ from utils.planning.errors import UserError
 from utils.planning.plan import check_model_can
 from utils.planning.presets import DECIDED, PRESETS, preset_of, preset_values
 from utils.planning.schedule import PUBLISHED, timesteps_for
-from utils.planning.settings import AUTO, BASICS, DOTTED_NAMES, LEAST_CONSISTENCY, OFFERED, OPTIONS, Settings, leaves, matters, turned_on, value_of
+from utils.planning.settings import (
+    AUTO,
+    BASICS,
+    BY_THE_PICTURE,
+    DOTTED_NAMES,
+    LEAST_CONSISTENCY,
+    OFFERED,
+    OPTIONS,
+    Settings,
+    leaves,
+    matters,
+    turned_on,
+    value_of,
+)
 
 _FEW = 4  # values that are shown at once
 _WIDEST_SLIDER = 100  # a range of more than that is typed
 _TYPES = {name: dict(leaves())[DOTTED_NAMES[name]].type for name in OFFERED}
-_AUTOMATIC = {name: f"{name}:{AUTO}" for name in OFFERED if _TYPES[name] == float | str}
+_AUTOMATIC = {name: f"{name}:{AUTO}" for name in BY_THE_PICTURE}
 """Settings that are a number or "auto", with the name of the widget that decides which."""
 _BY_HAND = {"consistency": LEAST_CONSISTENCY, "restraint": 1.0}
 """What they show at first once the picture is not to decide."""

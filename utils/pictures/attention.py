@@ -1,11 +1,10 @@
 """Where a picture has structure: a weight for each pixel, for blending tiles and fusing candidates."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 
-from utils.pictures.tensors import GREY_WEIGHTS
+from utils.pictures.smoothing import smoothed
+from utils.pictures.tensors import luma
 
 BLUR_RADIUS, BLUR_SIGMA = 6, 2.0
 ATTENTION_REACH = BLUR_RADIUS + 1
@@ -22,35 +21,17 @@ def attention_map(rgb: torch.Tensor) -> torch.Tensor:
     zeros, which makes an edge of the picture's border. Here nothing outside the picture is looked at, and a pixel's attention does not depend on
     what lies elsewhere.
     """
-    weights = torch.tensor(GREY_WEIGHTS, device=rgb.device)
-    luma = torch.einsum("bchw,c->bhw", rgb.float(), weights)[:, None]
-    slope = _smoothed(_slope(luma))
+    slope = smoothed(_slope(luma(rgb.float())), BLUR_SIGMA, BLUR_RADIUS)
     return slope.div_(slope + HALF_ATTENTION).to(rgb.dtype)
 
 
-def _slope(luma: torch.Tensor) -> torch.Tensor:
+def _slope(grey: torch.Tensor) -> torch.Tensor:
     """Magnitude of the Sobel gradient of [B,1,H,W], per pixel; the outermost pixels have that of their neighbours inside."""
-    h, w = luma.shape[-2:]
+    h, w = grey.shape[-2:]
     if min(h, w) < 3:
-        luma = F.pad(luma, (0, max(3 - w, 0), 0, max(3 - h, 0)), mode="replicate")
-    down, across = luma[..., 2:, :] - luma[..., :-2, :], luma[..., 2:] - luma[..., :-2]
+        grey = F.pad(grey, (0, max(3 - w, 0), 0, max(3 - h, 0)), mode="replicate")
+    down, across = grey[..., 2:, :] - grey[..., :-2, :], grey[..., 2:] - grey[..., :-2]
     down = (down[..., :-2] + down[..., 2:]).add_(down[..., 1:-1], alpha=2)
     across = (across[..., :-2, :] + across[..., 2:, :]).add_(across[..., 1:-1, :], alpha=2)
     inner = torch.hypot(down, across).div_(8)
     return F.pad(inner, (1, 1, 1, 1), mode="replicate")[..., :h, :w]
-
-
-def _smoothed(x: torch.Tensor) -> torch.Tensor:
-    """Gaussian blur of [B,1,H,W], borders replicated."""
-    return _smoothed_along(_smoothed_along(x, 2), 3)
-
-
-def _smoothed_along(x: torch.Tensor, axis: int) -> torch.Tensor:
-    # Sums of shifted pictures: a tenth of the time that a convolution of one channel takes.
-    n, margin = x.shape[axis], [BLUR_RADIUS, BLUR_RADIUS]
-    wide = F.pad(x, [0, 0, *margin] if axis == 2 else [*margin, 0, 0], mode="replicate")
-    weights = [math.exp(-(offset**2) / (2 * BLUR_SIGMA**2)) for offset in range(-BLUR_RADIUS, BLUR_RADIUS + 1)]
-    total = torch.zeros_like(x)
-    for start, weight in enumerate(weights):
-        total.add_(wide.narrow(axis, start, n), alpha=weight / sum(weights))
-    return total

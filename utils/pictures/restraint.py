@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from utils.pictures.resampling import REACH, bicubic_antialiased
-from utils.pictures.tensors import GREY_WEIGHTS
+from utils.pictures.smoothing import smoothed
+from utils.pictures.tensors import luma
 
 SHARPNESS_LIMIT = 1.5
 """Times as sharp as its bicubic enlargement a result may be, around any pixel.
@@ -37,8 +38,8 @@ def restrained(sr: torch.Tensor, lq: torch.Tensor, strength: float) -> torch.Ten
     if strength == 0:
         return sr
     size = sr.shape[-2], sr.shape[-1]
-    plain = _fine(bicubic_antialiased(_luma(lq), size), lq)
-    added = _fine(_luma(sr), lq).sub_(plain)
+    plain = _fine(bicubic_antialiased(luma(lq), size), lq)
+    added = _fine(luma(sr), lq).sub_(plain)
     share = _share(_around(plain.square(), lq), _around(plain.mul_(added), lq), _around(added.square_(), lq))
     kept = F.interpolate(share.sub_(1).mul_(strength).add_(1), size, mode="bilinear", align_corners=False)
     result = torch.empty_like(sr)
@@ -58,12 +59,8 @@ def _share(plain: torch.Tensor, both: torch.Tensor, added: torch.Tensor) -> torc
     return share.clamp_(max=1)
 
 
-def _luma(rgb: torch.Tensor) -> torch.Tensor:
-    return torch.einsum("bchw,c->bhw", rgb, torch.tensor(GREY_WEIGHTS, device=rgb.device))[:, None]
-
-
-def _fine(luma: torch.Tensor, lq: torch.Tensor) -> torch.Tensor:
-    return luma - _blurred(luma, FINE * luma.shape[-1] / lq.shape[-1])
+def _fine(grey: torch.Tensor, lq: torch.Tensor) -> torch.Tensor:
+    return grey - _blurred(grey, FINE * grey.shape[-1] / lq.shape[-1])
 
 
 def _around(product: torch.Tensor, lq: torch.Tensor) -> torch.Tensor:
@@ -72,11 +69,4 @@ def _around(product: torch.Tensor, lq: torch.Tensor) -> torch.Tensor:
 
 
 def _blurred(x: torch.Tensor, sigma: float) -> torch.Tensor:
-    """By a Gaussian, borders replicated."""
-    radius = math.ceil(WIDTH * sigma)
-    weights = [math.exp(-(offset**2) / (2 * sigma**2)) for offset in range(-radius, radius + 1)]
-    for axis, sides in ((2, (0, 0, radius, radius)), (3, (radius, radius, 0, 0))):
-        wide, x = F.pad(x, sides, mode="replicate"), torch.zeros_like(x)
-        for start, weight in enumerate(weights):
-            x.add_(wide.narrow(axis, start, x.shape[axis]), alpha=weight / sum(weights))
-    return x
+    return smoothed(x, sigma, math.ceil(WIDTH * sigma))

@@ -7,6 +7,11 @@ GREY_WEIGHTS = (0.299, 0.587, 0.114)
 """Luma of BT.601 from R, G, B."""
 
 
+def luma(rgb: torch.Tensor) -> torch.Tensor:
+    """[B,3,H,W] float32 -> [B,1,H,W], of BT.601, in the same range."""
+    return torch.einsum("bchw,c->bhw", rgb, torch.tensor(GREY_WEIGHTS, device=rgb.device))[:, None]
+
+
 def to_tensor(pixels: np.ndarray) -> torch.Tensor:
     """HW or HWC array, uint8, uint16 or float in [0,1] -> [1,C,H,W] float32 in [0,1]."""
     channels_first = np.ascontiguousarray(pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1), dtype=np.float32)

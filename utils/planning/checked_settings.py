@@ -16,7 +16,7 @@ from yaml.reader import ReaderError
 
 from utils.planning.errors import UserError
 from utils.planning.schedule import check_timesteps
-from utils.planning.settings import AUTO, DOTTED_NAMES, Settings, leaves, value_of
+from utils.planning.settings import AUTO, BY_THE_PICTURE, DOTTED_NAMES, Settings, leaves, value_of
 
 RANGES = (("guidance_min", "guidance_max"), ("min_overlap", "max_overlap"))
 """Settings that are the ends of a range: the first must not be above the second."""
@@ -123,7 +123,7 @@ def _plain(values: dict[Any, Any]) -> dict[Any, Any]:
         plain["color_fix"] = "none"
     if isinstance(plain.get("timesteps"), int):
         plain["timesteps"] = [plain["timesteps"]]
-    for name in ("consistency", "restraint"):
+    for name in BY_THE_PICTURE:
         if type(plain.get(name)) is int:  # OmegaConf takes the types of a union literally
             plain[name] = float(plain[name])
     return plain

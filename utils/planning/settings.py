@@ -377,6 +377,9 @@ DOTTED_NAMES = {name.rsplit(".", 1)[-1]: name for name, _ in leaves() if name !=
 OPTIONS = {name.rsplit(".", 1)[-1]: item.metadata for name, item in leaves() if item.metadata}
 """Last name -> what `option` was told."""
 
+BY_THE_PICTURE = tuple(name.rsplit(".", 1)[-1] for name, item in leaves() if item.type == float | str)
+"""The settings that are a number or "auto", by their last names."""
+
 OFFERED = tuple(name for name, rules in OPTIONS.items() if rules["section"])
 """The settings of a form, by their last names."""
 
